@@ -1,0 +1,123 @@
+"""What was seen: the manifest of a run, and the shape of its two tables."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+"""Raised when a table's or the manifest's meaning changes; runs of another version are refused."""
+
+KEYS = ("run", "cell", "storage", "target", "workload", "phase", "repetition", "arm")
+MEASUREMENT_COLUMNS = (*KEYS, "metric", "value", "unit", "source")
+SAMPLE_COLUMNS = (*KEYS, "source", "t_seconds", "metric", "value", "unit")
+
+ARM = "candidate"
+"""The arm of every row where a run has only one."""
+
+MEASURED = "measured"
+"""The ``source`` of rows that a machine gave; the simulator's say ``simulated``."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScenarioRef(_Record):
+    name: str
+    question: str
+    file: str
+    sha256: str
+
+
+class LabRef(_Record):
+    version: str
+    commit: str | None
+    dirty: bool | None
+
+
+class MachineRecord(_Record):
+    """The machine that was measured, and the host below it."""
+
+    emulated: bool
+    accelerator: str
+    cpu_model: str
+    cpus: int
+    memory_bytes: int
+    box: str
+    disks: str
+    pool_disk_bytes: int
+    spare_disk_bytes: int
+    cache: str
+    host_kernel: str
+    host_cpus: int
+
+
+class ClockCheck(_Record):
+    """The guest's clock against the host's, over one stretch of seconds.  ``drift`` is guest/host - 1."""
+
+    at_utc: str
+    guest_seconds: float
+    host_seconds: float
+    drift: float
+
+
+class CellRecord(_Record):
+    """What a cell id stands for; ``options`` are those of the storage."""
+
+    storage: str
+    target: str
+    workload: str
+    options: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+
+class Failure(_Record):
+    """Why a cell failed, as the machine said it.  ``returncode`` is null at a time limit or where no command failed."""
+
+    kind: str
+    argv: list[str]
+    returncode: int | None
+    output: str
+
+
+class CellResult(_Record):
+    """One cell in one repetition, as the journal holds it."""
+
+    cell: str
+    repetition: int
+    key: str
+    status: Literal["done", "failed"]
+    error: Failure | None = None
+    started_utc: str
+    seconds: float
+
+
+class SamplerCost(_Record):
+    """What the sampler itself takes: processor seconds and elapsed seconds of one sample, over ``samples`` of them."""
+
+    samples: int
+    cpu_seconds_per_sample: float
+    elapsed_seconds_per_sample: float
+
+
+class Manifest(_Record):
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    status: Literal["complete", "partial"]
+    scenario: ScenarioRef
+    lab: LabRef
+    machine: MachineRecord
+    versions: dict[str, str]
+    clock: list[ClockCheck]
+    seed: int
+    repetitions: int
+    order: list[str]
+    started_utc: str
+    ended_utc: str
+    cells: dict[str, CellRecord]
+    results: list[CellResult]
+    sampler: SamplerCost | None = None
+    drop_caches: dict[str, bool] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Where the run's time went: resume, daemon starts, image loads, workloads, the rest."""
