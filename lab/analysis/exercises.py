@@ -1,0 +1,51 @@
+"""Checks for the notebooks' exercises: each takes a run and an answer, and says whether the answer is right."""
+
+from __future__ import annotations
+
+from lab.analysis import stats
+from lab.store import Run
+
+MIB = 1024**2
+
+
+def delete_gives_back(run: Run, answer_mib: float | None, *, storage: str = "direct-lvm") -> str:
+    """Grades: how many MiB did the storage get back at the phase ``delete``, in the layer?"""
+    table = stats.summarise(run.measurements)
+    rows = table[(table["label"] == storage) & (table["target"] == "layer") & (table["phase"] == "delete")
+                 & (table["metric"] == "storage_growth")]
+    if rows.empty:
+        return f"This run has no phase delete in the layer of {storage}."
+    return _graded(answer_mib, max(0.0, -float(rows["median"].iloc[0]) / MIB), 0.5, 0.02,
+                   "Look at the row delete of the figure of phases: how far left of zero does the bar go?")
+
+
+def update_amplification(run: Run, answer: float | None, *, storage: str = "direct-lvm") -> str:
+    """Grades: how many bytes did the storage allocate for each byte that the phase ``update`` wrote, in the layer?"""
+    table = stats.summarise(run.measurements)
+    rows = table[(table["label"] == storage) & (table["target"] == "layer") & (table["phase"] == "update")]
+    values = rows.set_index("metric")["median"]
+    if "storage_growth" not in values or not values.get("application_bytes"):
+        return f"This run has no phase update in the layer of {storage}."
+    return _graded(answer, float(values["storage_growth"]) / float(values["application_bytes"]), 0.1, 0.05,
+                   "Divide the bar of the row update by the black tick: allocated MiB over written MiB.")
+
+
+def may_name_winner(run: Run, answer: bool | None) -> str:
+    """Grades: do this run's numbers allow anyone to call one storage the fastest writer in any job?"""
+    if answer is None:
+        return "No answer yet."
+    table = stats.ratios(run.measurements, ("write_bandwidth",))
+    found = [stats.leader(rows, sorted({*rows["numerator"], *rows["denominator"]}), "write_bandwidth")
+             for _, rows in table.groupby(["workload", "target", "phase"], sort=False)]
+    right = any(verdict.winner for verdict in found)
+    why = "at least one comparison has a ratio whose interval excludes 1" if right else \
+        (found[0].reason if found else "nothing was compared")
+    return f"Right: {why}." if answer == right else f"Not yet. {why.capitalize()}."
+
+
+def _graded(answer: float | None, right: float, absolute: float, relative: float, hint: str) -> str:
+    if answer is None:
+        return "No answer yet."
+    if abs(answer - right) <= max(absolute, relative * abs(right)):
+        return f"Right: it is {right:.3g}."
+    return f"Not yet. {hint}"
