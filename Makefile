@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+LAB := .venv/bin/lab
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A fresh Debian's python3 may lack venv; nothing else is needed before `lab doctor` can speak.
+.venv/.ready: pyproject.toml constraints.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is $$(python3 -V 2>&1); the lab needs 3.11 or newer" >&2; exit 3; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: quickstart
+quickstart: .venv/.ready ## Install what is missing, measure three storages in a VM, write a report
+	@$(LAB) doctor --install
+	@run=$$($(LAB) run scenarios/quickstart.yaml); status=$$?; [ -n "$$run" ] || exit $$status; \
+	 echo "The report:" && $(LAB) report "$$(tail -n 1 <<<"$$run")" && exit $$status
+
+.PHONY: test
+test: .venv/.ready lint ## Run all tests, those in a real VM included
+	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2
+	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --nbmake --nbmake-timeout=240 -q notebooks
+
+.PHONY: test-fast
+test-fast: .venv/.ready lint ## Run the tests that need no VM
+	.venv/bin/python -m pytest -m 'not live'
+
+.PHONY: lint
+lint: .venv/.ready ## Check style, types, import directions, and that notebooks hold no outputs
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/nbstripout --verify notebooks/*.ipynb
+
+.PHONY: box
+box: .venv/.ready ## Build the VM's box unless it is cached
+	@$(LAB) doctor --install
+	vagrant/build-box.sh --install
+
+.PHONY: clean
+clean: ## Remove the lab's machines and the virtual environment; boxes and results stay
+	@[ ! -x $(LAB) ] || $(LAB) destroy
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

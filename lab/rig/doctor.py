@@ -1,0 +1,87 @@
+"""What this machine lacks for real runs, and the command that installs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import RigError
+from lab.rig import box
+from lab.rig.vagrant import state_folder
+
+_TOOLS = {
+    "vagrant": "vagrant", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils",
+    "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "sfdisk": "fdisk", "grub-mkimage": "grub-common",
+    "ssh": "openssh-client", "setpriv": "util-linux", "flock": "util-linux", "git": "git",
+}
+_FILES = {"/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin"}
+_DISK_BYTES = 16 * 2**30
+_MEMORY_BYTES = 3 * 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that real runs need.  ``package`` is Debian's name of what brings it, where one does."""
+
+    name: str
+    ok: bool
+    detail: str
+    package: str | None = None
+    needed: bool = True
+
+
+def examine() -> list[Check]:
+    """Looks at tools, disk space, memory, acceleration and the box.  Changes nothing."""
+    checks = [Check(tool, _path(tool) is not None, _path(tool) or "not found", package)
+              for tool, package in _TOOLS.items()]
+    checks += [Check(file, Path(file).exists(), "found" if Path(file).exists() else "not found", package)
+               for file, package in _FILES.items()]
+    place = state_folder()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    checks.append(Check("disk space", free >= _DISK_BYTES, f"{free / 2**30:.0f} GiB free for machines, 16 wanted"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    checks.append(Check("memory", memory >= _MEMORY_BYTES, f"{memory / 2**30:.1f} GiB, 3 wanted"))
+    checks.append(_acceleration())
+    if all(check.ok for check in checks if check.name in ("vagrant", "mmdebstrap")):
+        there = box.box_is_installed()
+        hint = "" if there else ": not built yet; `make box`, or the first run, does it"
+        checks.append(Check("box", there, box.box_name() + hint, needed=False))
+    return checks
+
+
+def missing_packages(checks: list[Check]) -> list[str]:
+    """Debian's packages that bring what the checks did not find."""
+    return sorted({check.package for check in checks if not check.ok and check.package})
+
+
+def install(packages: list[str]) -> None:
+    """Installs Debian packages by apt-get, through sudo where the user is not root.  Raises RigError where it fails."""
+    if not shutil.which("apt-get"):
+        raise RigError("apt-get is missing: this is no Debian", remedy="install by hand: " + " ".join(packages))
+    prefix = [] if os.geteuid() == 0 else ["sudo"]
+    if prefix and not shutil.which("sudo"):
+        raise RigError("sudo is missing", remedy="as root: apt-get install " + " ".join(packages))
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        status = subprocess.run([*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments],
+                                stdout=sys.stderr, check=False)
+        if status.returncode:
+            raise RigError(f"apt-get {arguments[0]} ended with status {status.returncode}")
+
+
+def _path(tool: str) -> str | None:
+    return shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
+
+
+def _acceleration() -> Check:
+    flags = Path("/proc/cpuinfo").read_text()
+    hardware = any(f" {flag} " in flags or f" {flag}\n" in flags for flag in ("vmx", "svm"))
+    if hardware and os.access("/dev/kvm", os.W_OK):
+        return Check("acceleration", True, "KVM", needed=False)
+    why = "/dev/kvm is not writable" if hardware else "the processor shows neither vmx nor svm"
+    return Check("acceleration", False, f"software emulation: {why}; read ratios, not absolute times", needed=False)

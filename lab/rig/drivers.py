@@ -1,0 +1,65 @@
+"""The daemon per storage: its configuration, its start, and the proof that it is what was asked."""
+
+from __future__ import annotations
+
+import json
+
+from lab.errors import StorageMismatch
+from lab.readers.docker_info import DockerInfo, parse_docker_info
+from lab.rig import pools
+from lab.rig.machine import Machine
+from lab.scenario import StorageSpec
+
+_DRIVER = {"loop-lvm": "devicemapper", "direct-lvm": "devicemapper", "overlay2-ext4": "overlay2"}
+
+
+def start_daemon(machine: Machine, storage: StorageSpec, options: list[str]) -> tuple[DockerInfo, float]:
+    """Configures and starts dockerd, and reads back what it says of itself.
+
+    Returns ``docker info`` and the seconds that the start took inside the machine.
+    Raises StorageMismatch where driver, pool, block size or backing file system
+    is not what was asked.
+    """
+    configuration = {"storage-driver": _DRIVER[storage.storage], "storage-opts": options}
+    machine.run(["install", "-D", "-m", "0644", "/dev/stdin", "/etc/docker/daemon.json"],
+                stdin=(json.dumps(configuration, indent=2) + "\n").encode())
+    seconds = timed(machine, ["systemctl", "start", "docker.service"], timeout=300)
+    info = parse_docker_info(machine.run(["docker", "info", "--format", "{{json .}}"]).stdout)
+    refuse_other_storage(info, storage)
+    return info, seconds
+
+
+def refuse_other_storage(info: DockerInfo, storage: StorageSpec) -> None:
+    """Raises StorageMismatch unless ``docker info`` shows the storage that was asked for."""
+    seen: list[tuple[str, object, object]] = [("driver", info.driver, _DRIVER[storage.storage])]
+    if (told := info.devicemapper) is not None:
+        seen.append(("block size", told.block_size_bytes, storage.chunk_size_bytes))
+        if storage.storage == "loop-lvm":
+            seen.append(("data loop file", told.data_loop_file, f"{pools.DATA_ROOT}/devicemapper/devicemapper/data"))
+        else:
+            seen.append(("pool", told.pool_name, "docker-thinpool"))
+            seen.append(("data loop file", told.data_loop_file, None))
+    if info.overlay2 is not None:
+        seen.append(("backing file system", info.overlay2.backing_filesystem, "extfs"))
+        seen.append(("d_type", info.overlay2.supports_d_type, True))
+    for what, got, wanted in seen:
+        if got != wanted:
+            raise StorageMismatch(f"docker info shows {what} {got!r} where {storage.label} asks for {wanted!r}")
+
+
+def timed(machine: Machine, argv: list[str], *, timeout: float) -> float:
+    """Runs the command and returns its seconds by the machine's own clock."""
+    ran = machine.run(["bash", f"{GUEST_TIMED}", *argv], timeout=timeout)
+    return timed_seconds(ran.stderr)
+
+
+GUEST_TIMED = "/opt/lab/timed.sh"
+
+
+def timed_seconds(stderr: str) -> float:
+    """Seconds that timed.sh reported on the last line of standard error.  Raises ValueError where it did not."""
+    lines = stderr.splitlines()
+    if not lines or not lines[-1].startswith("timed: "):
+        raise ValueError(f"no time was reported: {stderr[-200:]!r}")
+    began, ended = lines[-1].split()[1:3]
+    return float(ended) - float(began)

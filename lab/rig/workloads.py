@@ -1,0 +1,331 @@
+"""Drives one cell's workload, phase by phase, and leaves its raw output in a folder.
+
+A phase is: caches dropped where asked; the work; ``sync``, timed apart; then a
+boundary record of pool, file systems and daemon.  All times are the machine's own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.errors import CommandFailed, RigError
+from lab.readers.dmsetup import PoolStatus, parse_status
+from lab.rig import pools
+from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds
+from lab.rig.machine import Machine, put
+from lab.rig.vagrant import GUEST_FOLDER
+from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
+from lab.scenario_steps import Step
+
+OUTPUT_FOLDER = "/run/lab"
+"""In the machine's memory, so that no raw output lands on a disk under test."""
+
+_PREFIX = "lab-"
+_SAMPLES = f"{OUTPUT_FOLDER}/samples.jsonl"
+_IDLE = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
+_CLEAN = r"""
+docker ps -aq --filter name="^/$1" | xargs -r docker rm -f -v >/dev/null
+docker volume ls -q --filter name="^$1" | xargs -r docker volume rm -f >/dev/null
+rm -rf "$2"; mkdir -p "$2"
+"""
+_THIN_DUMP = r"""
+set -e
+metadata=/dev/block/$(dmsetup table "$1" | awk '{print $4}')
+dmsetup message "$1" 0 reserve_metadata_snap
+trap 'dmsetup message "$1" 0 release_metadata_snap' EXIT
+thin_dump -m "$metadata"
+"""
+_DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"
+_RUN_LIMIT_SECONDS = 300.0
+_WORK_LIMIT_SECONDS = 900.0
+
+
+@dataclass
+class Phase:
+    """One phase as the raw folder holds it.  ``began`` and ``ended``: the machine's clock, seconds since 1970."""
+
+    name: str
+    kind: str
+    began: float
+    ended: float = 0.0
+    duration_seconds: float | None = None
+    sync_seconds: float | None = None
+    application_bytes: int | None = None
+    fio_file: str | None = None
+    dropped_caches: bool = False
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class CellDriver:
+    """Runs one cell on a storage whose daemon is up, into a raw folder."""
+
+    def __init__(self, machine: Machine, cell: Cell, raw: Path, seed: int, say: Callable[[str], None]) -> None:
+        self._machine = machine
+        self._cell = cell
+        self._raw = raw
+        self._seed = seed
+        self._say = say
+        self._phases: list[Phase] = []
+        self._boundaries: list[str] = []
+        self._containers: list[str] = []
+
+    def run(self) -> None:
+        """The whole cell.  Whatever was written until an error stays in the raw folder."""
+        workload = self._cell.workload
+        clean(self._machine)
+        self._load(workload)
+        try:
+            with self._sampler():
+                if isinstance(workload, FioWorkload):
+                    self._fio(workload)
+                elif isinstance(workload, StepsWorkload):
+                    self._steps(workload)
+                else:
+                    self._command(workload)
+            self._thin_dump()
+        finally:
+            self._write()
+        clean(self._machine)
+
+    # -- workloads ---------------------------------------------------------------
+
+    def _fio(self, workload: FioWorkload) -> None:
+        job_file = f"{OUTPUT_FOLDER}/jobs.fio"
+        put(self._machine, job_file, workload.jobs_text)
+        self._start(1)
+        for repeat in range(1, workload.repeats + 1):
+            for section in workload.sections:
+                name = section if repeat == 1 else f"{section}#{repeat}"
+                with self._phase(name, "fio", workload.drop_caches) as phase:
+                    phase.fio_file = f"fio-{name}.json"
+                    output = f"{OUTPUT_FOLDER}/{phase.fio_file}"
+                    log = f"{OUTPUT_FOLDER}/fio-{name}"
+                    self._exec(self._containers[0], [
+                        "/usr/bin/fio", f"--section={section}", "--directory=/data", "--output-format=json+",
+                        f"--output={output}", f"--randseed={self._seed + repeat}", "--log_avg_msec=1000",
+                        f"--write_bw_log={log}", f"--write_iops_log={log}", f"--write_lat_log={log}", job_file,
+                    ])
+
+    def _steps(self, workload: StepsWorkload) -> None:
+        counts: dict[str, int] = {}
+        for step in workload.steps:
+            counts[step.kind] = counts.get(step.kind, 0) + 1
+            name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
+            self._say(f"{self._cell.id}: {name}")
+            with self._phase(name, step.kind, workload.drop_caches or step.drop_caches) as phase:
+                self._step(workload, step, phase, counts[step.kind])
+
+    def _step(self, workload: StepsWorkload, step: Step, phase: Phase, nth: int) -> None:
+        if step.kind == "start":
+            phase.duration_seconds = self._start(workload.containers)
+        elif step.kind == "write":
+            self._work(phase, "write", bytes=step.amount_bytes, files=step.files, tag=f"written{nth}")
+        elif step.kind == "update":
+            self._work(phase, "update", bytes=step.amount_bytes, file=step.file, seed=self._seed + nth)
+        elif step.kind == "small_files":
+            self._work(phase, "small_files", bytes=step.each_bytes, files=step.count, tag=f"small{nth}")
+        elif step.kind == "log":
+            self._work(phase, "log", bytes=step.width, files=step.lines)
+        elif step.kind == "delete":
+            self._work(phase, "delete", file={"small_files": "small"}.get(step.what, step.what))
+        elif step.kind == "trim":
+            phase.duration_seconds = self._trim(phase)
+        elif step.kind == "pause":
+            time.sleep(step.seconds)
+            phase.duration_seconds = step.seconds
+        elif step.kind == "remove":
+            phase.duration_seconds = timed(self._machine, ["docker", "rm", "-f", "-v", *self._containers],
+                                           timeout=_RUN_LIMIT_SECONDS)
+            if self._cell.target == "volume":
+                volumes = [self._volume(name) for name in self._containers]
+                phase.duration_seconds += timed(self._machine, ["docker", "volume", "rm", *volumes],
+                                                timeout=_RUN_LIMIT_SECONDS)
+            self._containers.clear()
+        else:
+            phase.duration_seconds = timed(self._machine, ["docker", "rmi", "-f", self._image],
+                                           timeout=_RUN_LIMIT_SECONDS)
+
+    def _command(self, workload: CommandWorkload) -> None:
+        name = f"{_PREFIX}1"
+        with self._phase("command", "command", workload.drop_caches) as phase:
+            ran = self._machine.run(
+                ["bash", GUEST_TIMED, "docker", "run", "--name", name, "--network", "none", *self._mounts(name),
+                 self._image, *workload.command],
+                timeout=workload.timeout_seconds, check=False)
+            self._containers.append(name)
+            phase.detail = {"returncode": ran.returncode}
+            (self._raw / "command-stdout.txt").write_text(ran.stdout)
+            (self._raw / "command-stderr.txt").write_text(ran.stderr)
+            if ran.returncode != 0:
+                raise CommandFailed(workload.command, ran.returncode, ran.stdout, ran.stderr)
+            phase.duration_seconds = timed_seconds(ran.stderr)
+        with self._phase("remove", "remove", False) as phase:
+            phase.duration_seconds = timed(self._machine, ["docker", "rm", "-f", "-v", name],
+                                           timeout=_RUN_LIMIT_SECONDS)
+
+    # -- containers --------------------------------------------------------------
+
+    def _start(self, containers: int) -> float:
+        """Starts idle containers.  Returns the seconds of all the ``docker run`` together."""
+        seconds = 0.0
+        for index in range(1, containers + 1):
+            name = f"{_PREFIX}{index}"
+            seconds += timed(self._machine, [
+                "docker", "run", "-d", "--name", name, "--network", "none", "--log-driver", "json-file",
+                "-v", "/usr:/usr:ro", "-v", f"{GUEST_FOLDER}:{GUEST_FOLDER}:ro",
+                "-v", f"{OUTPUT_FOLDER}:{OUTPUT_FOLDER}", *self._mounts(name), self._image,
+                "/bin/sh", "-c", _IDLE,
+            ], timeout=_RUN_LIMIT_SECONDS)
+            self._containers.append(name)
+        return seconds
+
+    def _mounts(self, container: str) -> list[str]:
+        return ["-v", f"{self._volume(container)}:/data"] if self._cell.target == "volume" else []
+
+    @staticmethod
+    def _volume(container: str) -> str:
+        return f"{container}-data"
+
+    def _exec(self, container: str, argv: Sequence[str]) -> str:
+        return self._machine.run(["docker", "exec", container, *argv], timeout=_WORK_LIMIT_SECONDS).stdout
+
+    def _work(self, phase: Phase, work: str, **options: str | int) -> None:
+        """One piece of work.py in every container, one after the other."""
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        seconds, written = 0.0, 0
+        for container in self._containers:
+            told = json.loads(self._exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments]))
+            seconds += told["seconds"]
+            written += told["application_bytes"] or 0
+        phase.duration_seconds = seconds
+        phase.application_bytes = written or None
+
+    def _trim(self, phase: Phase) -> float:
+        """fstrim of what the containers write to: their layers, or the volumes' file system."""
+        storage = self._cell.storage
+        if self._cell.target == "volume":
+            places = [pools.volumes_mount(storage)]
+        elif storage.storage == "overlay2-ext4":
+            places = [pools.DATA_ROOT]
+        else:
+            places = [self._layer_mount(name) for name in self._containers]
+        seconds = 0.0
+        for place in places:
+            ran = self._machine.run(["bash", GUEST_TIMED, "fstrim", "-v", place], timeout=_RUN_LIMIT_SECONDS)
+            seconds += timed_seconds(ran.stderr)
+            phase.detail[place] = ran.stdout.strip()
+        return seconds
+
+    def _layer_mount(self, container: str) -> str:
+        """Where the daemon has mounted the container's device (``/proc/PID/root`` would be the machine's own)."""
+        full = self._machine.run(["docker", "inspect", "--format", "{{.Id}}", container]).stdout.strip()
+        mount = self._machine.run(["cat", f"{pools.DATA_ROOT}/image/devicemapper/layerdb/mounts/{full}/mount-id"])
+        return f"{pools.DATA_ROOT}/devicemapper/mnt/{mount.stdout.strip()}"
+
+    def _load(self, workload: Workload) -> None:
+        """Loads the image unless the daemon has it: one of the box, or a user's archive."""
+        self._image = workload.image
+        if workload.image_file is not None:
+            archive = f"{OUTPUT_FOLDER}/image.tar"
+            put(self._machine, archive, workload.image_file.read_bytes())
+            said = self._machine.run(["docker", "load", "-i", archive], timeout=600).stdout
+            self._machine.run(["rm", archive])
+            names = [line.split(": ", 1)[1] for line in said.splitlines() if line.startswith("Loaded image")]
+            if not names:
+                raise RigError(f"{workload.image_file} holds no image: docker load said {said.strip()!r}",
+                               remedy="make it with `docker save -o FILE IMAGE`")
+            self._image = names[0].strip()
+            return
+        known = self._machine.run(["docker", "image", "inspect", "--format", "ok", workload.image], check=False)
+        if known.returncode:
+            load_image(self._machine, workload.image)
+
+    # -- recording ---------------------------------------------------------------
+
+    @contextmanager
+    def _phase(self, name: str, kind: str, drop_caches: bool) -> Iterator[Phase]:
+        if drop_caches:
+            self._machine.run(["sh", "-c", _DROP_CACHES])
+        if not self._phases:
+            self._boundary("begin")
+        phase = Phase(name, kind, self._now(), dropped_caches=drop_caches)
+        yield phase
+        phase.sync_seconds = timed(self._machine, ["sync"], timeout=_RUN_LIMIT_SECONDS)
+        phase.ended = self._now()
+        self._boundary(name)
+        self._phases.append(phase)
+
+    def _now(self) -> float:
+        return float(self._machine.run(["date", "+%s.%N"]).stdout)
+
+    def _boundary(self, name: str) -> None:
+        taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", "--docker",
+                                   *sampler_places(self._cell)])
+        self._boundaries.append(json.dumps({"phase": name, **json.loads(taken.stdout)}))
+
+    @contextmanager
+    def _sampler(self) -> Iterator[None]:
+        self._machine.run(["systemd-run", "--quiet", "--unit=lab-sampler", "--collect", "python3",
+                           f"{GUEST_FOLDER}/sampler.py", "--out", _SAMPLES, *sampler_places(self._cell)])
+        try:
+            yield
+        finally:
+            self._machine.run(["systemctl", "stop", "lab-sampler.service"], check=False)
+
+    def _thin_dump(self) -> None:
+        """The mappings of the whole pool, of a metadata snapshot: the pool goes on."""
+        if self._cell.storage.storage == "overlay2-ext4":
+            return
+        status = json.loads(self._boundaries[-1])["dmsetup"]
+        pool = next(name for name, told in parse_status(status).items() if isinstance(told, PoolStatus))
+        dump = self._machine.run(["bash", "-c", _THIN_DUMP, "thin-dump", pool], timeout=_RUN_LIMIT_SECONDS)
+        _write_gz(self._raw / "thin_dump.xml.gz", dump.stdout.encode())
+
+    def _write(self) -> None:
+        cell = self._cell
+        with tempfile.TemporaryDirectory() as scratch:
+            self._machine.get(OUTPUT_FOLDER, Path(scratch))
+            for file in Path(scratch).iterdir():
+                if file.is_file():
+                    _write_gz(self._raw / f"{file.name}.gz", file.read_bytes())
+        _write_gz(self._raw / "boundaries.jsonl.gz", ("\n".join(self._boundaries) + "\n").encode())
+        (self._raw / "cell.json").write_text(json.dumps({
+            "cell": cell.id, "storage": cell.storage.label, "kind": cell.storage.storage, "target": cell.target,
+            "workload": cell.workload.name, "chunk_size_bytes": cell.storage.chunk_size_bytes,
+            "phases": [asdict(phase) for phase in self._phases],
+        }, indent=1) + "\n")
+
+
+def sampler_places(cell: Cell) -> list[str]:
+    """The sampler's arguments: which disks and mount points to read for this storage."""
+    places = ["--disk", f"pool={pools.POOL_DISK}", "--disk", f"spare={pools.SPARE_DISK}",
+              "--mount", f"volumes={pools.volumes_mount(cell.storage)}"]
+    if (layers := pools.layers_mount(cell.storage)) is not None:
+        places += ["--mount", f"layers={layers}"]
+    if cell.storage.storage == "loop-lvm":
+        places += ["--loops", f"{pools.DATA_ROOT}/devicemapper/devicemapper"]
+    return places
+
+
+def clean(machine: Machine) -> None:
+    """Removes the cell's containers and volumes, and the last cell's output."""
+    machine.run(["bash", "-c", _CLEAN, "clean", _PREFIX, OUTPUT_FOLDER], timeout=300)
+
+
+def load_image(machine: Machine, image: str) -> float:
+    """Loads an image of the box into the daemon.  Returns the seconds by the machine's clock."""
+    archive = f"{GUEST_FOLDER}/images/{image.removeprefix('lab/').partition(':')[0]}.tar"
+    return timed(machine, ["docker", "load", "-q", "-i", archive], timeout=600)
+
+
+def _write_gz(path: Path, data: bytes) -> None:
+    with gzip.GzipFile(path, "wb", mtime=0) as file:
+        file.write(data)

@@ -1,0 +1,447 @@
+"""Scenario -> cells -> machine -> records: order, journal, resume, teardown.
+
+A *block* is one storage in one repetition: the storage is built, its daemon
+started, and every cell on it run.  Repetitions follow one another; within one,
+storages and cells come in an order drawn from the scenario's seed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from lab.errors import CommandFailed, ConnectionLost, InputError, LabError, RigError
+from lab.readers.raw_cell import read_raw_cell
+from lab.records import (
+    ARM,
+    MEASURED,
+    SCHEMA_VERSION,
+    CellRecord,
+    CellResult,
+    ClockCheck,
+    Failure,
+    LabRef,
+    MachineRecord,
+    Manifest,
+    SamplerCost,
+    ScenarioRef,
+)
+from lab.rig import drivers, pools, workloads
+from lab.rig.box import box_name
+from lab.rig.machine import Machine, RecordingMachine
+from lab.rig.vagrant import Vm, vm
+from lab.scenario import Cell, Scenario, StorageSpec
+from lab.store import Row, RunWriter, write_atomically
+
+CLOCK_LIMIT = 0.01
+"""Beyond this drift of the guest's clock against the host's, timings are refused."""
+
+_MIN_CLOCK_SECONDS = 15.0
+SETUP = "setup"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell in a repetition.  ``cell`` is None for the storage's own set-up."""
+
+    storage: StorageSpec
+    repetition: int
+    key: str
+    cell: Cell | None = None
+
+    @property
+    def cell_id(self) -> str:
+        return self.cell.id if self.cell is not None else f"{self.storage.label}.{SETUP}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One storage in one repetition: the set-up first, then its cells in their order."""
+
+    setup: Job
+    jobs: tuple[Job, ...]
+
+
+@dataclass
+class Session:
+    """What is learnt while a run goes on."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    clock: list[ClockCheck] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_model: str = ""
+    accelerator: str = ""
+    cache: str = ""
+    sampler_cpu: list[float] = field(default_factory=list)
+    sampler_elapsed: list[float] = field(default_factory=list)
+
+    def spend(self, what: str, seconds: float) -> None:
+        self.seconds[what] = round(self.seconds.get(what, 0.0) + seconds, 3)
+
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int, str, float | None], None]
+"""Called with cells done, cells in all, the next cell's id, and the seconds left if they can be told."""
+
+
+def plan(scenario: Scenario, box: str, *, only: Sequence[str] = ()) -> list[Block]:
+    """The blocks of a run in their order.  Raises InputError where ``only`` names no cell."""
+    cells = scenario.cells()
+    if unknown := set(only) - {cell.id for cell in cells}:
+        raise InputError(f"no cell is named {', '.join(sorted(unknown))}", where=str(scenario.path),
+                         remedy="the cells are " + ", ".join(cell.id for cell in cells))
+    blocks = []
+    for repetition in range(1, scenario.repetitions + 1):
+        order = random.Random(f"{scenario.seed}/{repetition}")
+        for storage in order.sample(scenario.storages, len(scenario.storages)):
+            chosen = [cell for cell in cells if cell.storage == storage and (not only or cell.id in only)]
+            jobs = tuple(Job(storage, repetition, _key(scenario, cell, repetition, box), cell)
+                         for cell in order.sample(chosen, len(chosen)))
+            if jobs:
+                key = sha256("/".join([box, SETUP, repr(storage), repr(scenario.machine), str(repetition),
+                                       *sorted(job.key for job in jobs)]).encode()).hexdigest()[:16]
+                blocks.append(Block(Job(storage, repetition, key), jobs))
+    return blocks
+
+
+def _key(scenario: Scenario, cell: Cell, repetition: int, box: str) -> str:
+    return cell.content_key(scenario.machine, scenario.seed, repetition, box)
+
+
+class Runner:
+    """Runs a scenario into a run's folder; what is in its journal already is not run again."""
+
+    def __init__(self, scenario: Scenario, folder: Path, *, only: Sequence[str], say: Say, progress: Progress) -> None:
+        self._scenario = scenario
+        self._say = say
+        self._progress = progress
+        self._box = box_name()
+        self._blocks = plan(scenario, self._box, only=only)
+        self._writer = RunWriter(folder)
+        self._session = Session()
+        self._began = time.monotonic()
+        self._done_here = 0
+        self._started_utc = _now()
+        state = folder / "session.json"
+        if state.exists():
+            earlier = json.loads(state.read_text())
+            self._started_utc = earlier["started_utc"]
+            self._session.clock = [ClockCheck(**check) for check in earlier["clock"]]
+        write_atomically(folder / "scenario.yaml", scenario.text)
+
+    def run(self) -> Manifest:
+        """Runs what is left.  The tables and the manifest are written even when it ends early."""
+        finished = {result.key for result in self._writer.journal() if result.status == "done"}
+        left = [block for block in self._blocks if any(job.key not in finished for job in block.jobs)]
+        try:
+            if left:
+                self._run_blocks(left, finished)
+        finally:
+            manifest = self._close()
+        return manifest
+
+    def _run_blocks(self, blocks: list[Block], finished: set[str]) -> None:
+        with vm(self._scenario.machine, self._say) as machine:
+            self._resume(machine)
+            for block in blocks:
+                jobs = [job for job in block.jobs if job.key not in finished]
+                try:
+                    self._run_block(machine, block.setup, jobs)
+                except ConnectionLost as error:
+                    self._say(f"{error}; once more on a fresh machine")
+                    self._restart(machine)
+                    done = {result.key for result in self._writer.journal() if result.status == "done"}
+                    self._run_block(machine, block.setup, [job for job in jobs if job.key not in done])
+
+    def _restart(self, machine: Vm) -> None:
+        machine.stop()
+        self._resume(machine)
+
+    def _resume(self, machine: Vm) -> None:
+        self._session.spend("resume", machine.up())
+        self._clock_began = _clock_pair(machine.machine)
+        self._learn(machine)
+
+    # -- a block ------------------------------------------------------------------
+
+    def _run_block(self, vm_: Vm, setup: Job, jobs: list[Job]) -> None:
+        try:
+            self._set_up(vm_.machine, setup)
+        except ConnectionLost:
+            raise
+        except LabError as error:
+            self._say(f"{setup.cell_id}: failed: {error}")
+            for job in jobs:
+                self._writer.begin(job.key)
+                self._finish(job, _now(), 0.0, error)
+            pools.tear_down(vm_.machine)
+            return
+        for job in jobs:
+            self._run_cell(vm_.machine, job)
+        self._timed("teardown", lambda: pools.tear_down(vm_.machine))
+
+    def _set_up(self, bare: Machine, job: Job) -> None:
+        """Builds the storage and starts its daemon; recorded as a cell of its own."""
+        self._progress(*self._state(), job.cell_id, self._seconds_left())
+        raw = self._writer.begin(job.key)
+        began, started = time.monotonic(), _now()
+        rows: list[Row] = []
+        with (raw / "transcript.jsonl").open("w") as transcript:
+            machine = RecordingMachine(bare, transcript)
+            try:
+                pools.tear_down(machine)
+                options = pools.build(machine, job.storage)
+                _, daemon_seconds = drivers.start_daemon(machine, job.storage, options)
+                self._session.spend("daemon starts", daemon_seconds)
+                rows.append(self._setup_row(job, "daemon", "daemon_start", daemon_seconds, "s"))
+                for image in sorted({cell.workload.image for cell in self._cells_on(job)
+                                     if cell.workload.image_file is None}):
+                    seconds = workloads.load_image(machine, image)
+                    self._session.spend("image loads", seconds)
+                    rows.append(self._setup_row(job, f"image {image}", "image_load", seconds, "s"))
+            except CommandFailed as error:
+                _compress(raw)
+                self._finish(job, started, time.monotonic() - began, error)
+                raise
+        self._session.spend("storage set-up", time.monotonic() - began)
+        _compress(raw)
+        result = self._result(job, started, time.monotonic() - began, None)
+        self._writer.finish(result, rows, [])
+
+    def _cells_on(self, setup: Job) -> list[Cell]:
+        return [job.cell for block in self._blocks if block.setup.key == setup.key
+                for job in block.jobs if job.cell is not None]
+
+    def _setup_row(self, job: Job, phase: str, metric: str, value: float, unit: str) -> Row:
+        return {"run": self._writer.path.name, "cell": job.cell_id, "storage": job.storage.label, "target": "",
+                "workload": SETUP, "phase": phase, "repetition": job.repetition, "arm": ARM, "metric": metric,
+                "value": value, "unit": unit, "source": MEASURED}
+
+    # -- a cell -------------------------------------------------------------------
+
+    def _run_cell(self, bare: Machine, job: Job) -> None:
+        assert job.cell is not None
+        self._progress(*self._state(), job.cell_id, self._seconds_left())
+        raw = self._writer.begin(job.key)
+        began, started = time.monotonic(), _now()
+        error: LabError | None = None
+        measurements: list[Row] = []
+        samples: list[Row] = []
+        with (raw / "transcript.jsonl").open("w") as transcript:
+            machine = RecordingMachine(bare, transcript)
+            try:
+                workloads.CellDriver(machine, job.cell, raw, self._scenario.seed + job.repetition, self._say).run()
+            except ConnectionLost:
+                raise
+            except LabError as failure:
+                error = failure
+        _compress(raw)
+        if error is None:
+            try:
+                self._check_clock(bare)
+                rows = read_raw_cell(raw, self._writer.path.name, job.repetition)
+                measurements, samples = rows.measurements, rows.samples
+                self._session.sampler_cpu += rows.sampler_cpu_seconds
+                self._session.sampler_elapsed += rows.sampler_elapsed_seconds
+            except LabError as failure:
+                error = failure
+        if error is not None:
+            self._say(f"{job.cell_id}: failed: {error}")
+            workloads.clean(bare)
+        seconds = time.monotonic() - began
+        self._session.spend("cells", seconds)
+        self._done_here += 1
+        self._writer.finish(self._result(job, started, seconds, error), measurements, samples)
+
+    def _finish(self, job: Job, started: str, seconds: float, error: LabError) -> None:
+        self._writer.finish(self._result(job, started, seconds, error), [], [])
+
+    def _result(self, job: Job, started: str, seconds: float, error: LabError | None) -> CellResult:
+        return CellResult(cell=job.cell_id, repetition=job.repetition, key=job.key,
+                          status="done" if error is None else "failed", error=_failure(error),
+                          started_utc=started, seconds=round(seconds, 3))
+
+    # -- clock, time, records -----------------------------------------------------
+
+    def _check_clock(self, machine: Machine) -> None:
+        """Compares the clocks since the machine was started.  Raises RigError beyond the limit."""
+        guest, host, noise = _clock_pair(machine)
+        first_guest, first_host, first_noise = self._clock_began
+        elapsed = host - first_host
+        if elapsed < _MIN_CLOCK_SECONDS:
+            time.sleep(_MIN_CLOCK_SECONDS - elapsed)
+            return self._check_clock(machine)
+        drift = (guest - first_guest) / elapsed - 1
+        self._session.clock.append(ClockCheck(at_utc=_now(), guest_seconds=round(guest - first_guest, 4),
+                                              host_seconds=round(elapsed, 4), drift=round(drift, 6)))
+        if abs(drift) - (noise + first_noise) / elapsed > CLOCK_LIMIT:
+            raise RigError(f"the guest's clock is {drift:+.1%} off the host's: timings are refused",
+                           remedy="run on a quieter host, and look at tsc_early_khz in vagrant_qemu.rb")
+        return None
+
+    def _timed(self, what: str, act: Callable[[], None]) -> None:
+        began = time.monotonic()
+        act()
+        self._session.spend(what, time.monotonic() - began)
+
+    def _state(self) -> tuple[int, int]:
+        total = sum(len(block.jobs) for block in self._blocks)
+        keys = {job.key for block in self._blocks for job in block.jobs}
+        return len([r for r in self._writer.journal() if r.key in keys and r.status == "done"]), total
+
+    def _seconds_left(self) -> float | None:
+        if not self._done_here:
+            return None
+        done, total = self._state()
+        return (time.monotonic() - self._began) / self._done_here * (total - done)
+
+    def _learn(self, machine: Vm) -> None:
+        """Versions of what is in the machine, and how it is emulated."""
+        run = machine.machine.run
+        packages = run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", "docker.io", "containerd", "lvm2", "fio",
+                        "thin-provisioning-tools", "xfsprogs", "e2fsprogs", "runc", "dmsetup"], check=False).stdout
+        self._session.versions = dict(line.split(" ", 1) for line in packages.splitlines() if " " in line)
+        self._session.versions["kernel"] = run(["uname", "-rv"]).stdout.strip()
+        self._session.versions["qemu"] = _qemu_version()
+        cpu = run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout
+        self._session.cpu_model = cpu.partition(":")[2].strip() or "unknown"
+        self._session.accelerator, self._session.cache = _qemu_options(machine.folder)
+
+    def _close(self) -> Manifest:
+        scenario, session = self._scenario, self._session
+        jobs = [job for block in self._blocks for job in (block.setup, *block.jobs)]
+        keys = {job.key for job in jobs}
+        results = [result for result in self._writer.journal() if result.key in keys]
+        finished = {result.key for result in results}
+        wanted = {job.key for block in self._blocks for job in block.jobs}
+        earlier = self._earlier()
+        spec = scenario.machine
+        manifest = Manifest(
+            run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
+            scenario=ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name,
+                                 sha256=scenario.sha256),
+            lab=_lab(), machine=MachineRecord(
+                emulated=(session.accelerator or (earlier.machine.accelerator if earlier else "")) != "kvm",
+                accelerator=session.accelerator or (earlier.machine.accelerator if earlier else "unknown"),
+                cpu_model=session.cpu_model or (earlier.machine.cpu_model if earlier else "unknown"),
+                cpus=spec.cpus, memory_bytes=spec.memory_bytes, box=self._box, disks=spec.disks,
+                pool_disk_bytes=spec.pool_disk_bytes, spare_disk_bytes=spec.spare_disk_bytes,
+                cache=session.cache or (earlier.machine.cache if earlier else "unknown"),
+                host_kernel=platform.release(), host_cpus=os.cpu_count() or 0),
+            versions=session.versions or (earlier.versions if earlier else {}), clock=session.clock,
+            seed=scenario.seed, repetitions=scenario.repetitions,
+            order=[job.key for job in jobs], started_utc=self._started_utc, ended_utc=_now(),
+            cells={cell.id: _cell_record(cell) for cell in scenario.cells()},
+            results=results, sampler=_cost(session) or (earlier.sampler if earlier else None),
+            drop_caches={workload.name: workload.drop_caches for workload in scenario.workload},
+            seconds=session.seconds or (earlier.seconds if earlier else {}))
+        write_atomically(self._writer.path / "session.json", json.dumps(
+            {"started_utc": self._started_utc, "clock": [check.model_dump() for check in session.clock]}) + "\n")
+        self._writer.close(manifest)
+        return manifest
+
+    def _earlier(self) -> Manifest | None:
+        file = self._writer.path / "manifest.json"
+        return Manifest.model_validate_json(file.read_text()) if file.exists() else None
+
+
+def _cell_record(cell: Cell) -> CellRecord:
+    storage = cell.storage
+    options = {name: getattr(storage, name) for name in ("chunk_size_bytes", "data_percent", "metadata_percent",
+                                                         "autoextend_threshold", "autoextend_percent", "discard")}
+    return CellRecord(storage=storage.storage, target=cell.target, workload=cell.workload.name,
+                      options={name: value for name, value in options.items() if value is not None})
+
+
+def _cost(session: Session) -> SamplerCost | None:
+    if not session.sampler_cpu:
+        return None
+    return SamplerCost(samples=len(session.sampler_cpu),
+                       cpu_seconds_per_sample=round(statistics.median(session.sampler_cpu), 4),
+                       elapsed_seconds_per_sample=round(statistics.median(session.sampler_elapsed), 4))
+
+
+def _failure(error: LabError | None) -> Failure | None:
+    if error is None:
+        return None
+    if isinstance(error, CommandFailed):
+        return Failure(kind=type(error).__name__, argv=list(error.argv), returncode=error.returncode,
+                       output=(error.stdout + error.stderr)[-4000:])
+    return Failure(kind=type(error).__name__, argv=[], returncode=None, output=str(error))
+
+
+def _clock_pair(machine: Machine) -> tuple[float, float, float]:
+    """Guest's time, host's time, and how unsure the pair is, in seconds: the quickest of five questions."""
+    pairs = []
+    for _ in range(5):
+        before = time.monotonic()
+        guest = float(machine.run(["date", "+%s.%N"]).stdout)
+        after = time.monotonic()
+        pairs.append((guest, (before + after) / 2, (after - before) / 2))
+    return min(pairs, key=lambda pair: pair[2])
+
+
+def _compress(raw: Path) -> None:
+    file = raw / "transcript.jsonl"
+    with gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
+        out.write(file.read_bytes())
+    file.unlink()
+
+
+def _qemu_options(folder: Path) -> tuple[str, str]:
+    """Accelerator and cache mode, from the command line of the machine's QEMU."""
+    try:
+        pid = (folder / "vagrant" / "machines" / "default" / "qemu" / "qemu.pid").read_text().strip()
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return "unknown", "unknown"
+    accelerator = arguments[arguments.index("-accel") + 1].split(",")[0] if "-accel" in arguments else "unknown"
+    joined = " ".join(arguments)
+    cache = "unsafe" if "cache=unsafe" in joined or "no-flush=on" in joined else "writeback"
+    return accelerator, cache
+
+
+def _qemu_version() -> str:
+    said = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0].removeprefix("QEMU emulator version ") if said else "unknown"
+
+
+def _lab() -> LabRef:
+    from importlib.metadata import version
+
+    def git(*arguments: str) -> str | None:
+        if not shutil.which("git"):
+            return None
+        done = subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
+                              check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return LabRef(version=version("thinpool-lab"), commit=git("rev-parse", "HEAD"),
+                  dirty=None if status is None else bool(status))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_run_folder(results: Path, scenario: Scenario) -> Path:
+    """A folder for a new run: the scenario's name and the time, UTC.  Made."""
+    folder = results / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+__all__ = ["SCHEMA_VERSION", "Block", "Job", "Runner", "new_run_folder", "plan"]
