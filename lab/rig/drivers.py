@@ -7,7 +7,7 @@ import json
 from lab.errors import StorageMismatch
 from lab.readers.docker_info import DockerInfo, parse_docker_info
 from lab.rig import pools
-from lab.rig.machine import Machine
+from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import StorageSpec
 
 _DRIVER = {"loop-lvm": "devicemapper", "direct-lvm": "devicemapper", "overlay2-ext4": "overlay2"}
@@ -49,11 +49,11 @@ def refuse_other_storage(info: DockerInfo, storage: StorageSpec) -> None:
 
 def timed(machine: Machine, argv: list[str], *, timeout: float) -> float:
     """Runs the command and returns its seconds by the machine's own clock."""
-    ran = machine.run(["bash", f"{GUEST_TIMED}", *argv], timeout=timeout)
+    ran = machine.run(["bash", GUEST_TIMED, *argv], timeout=timeout)
     return timed_seconds(ran.stderr)
 
 
-GUEST_TIMED = "/opt/lab/timed.sh"
+GUEST_TIMED = f"{GUEST_FOLDER}/timed.sh"
 
 
 def timed_seconds(stderr: str) -> float:

@@ -18,6 +18,9 @@ from lab.errors import CommandFailed, RigError
 
 DEFAULT_TIMEOUT_SECONDS = 180.0
 
+GUEST_FOLDER = "/opt/lab"
+"""Where the lab's own programs (``guest/``) and images lie inside a machine."""
+
 
 @dataclass(frozen=True)
 class Completed:

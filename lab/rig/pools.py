@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lab.errors import RigError
 from lab.readers.lvm import parse_lvs
-from lab.rig.machine import Machine
+from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import StorageSpec
 
 POOL_DISK = "/dev/disk/by-id/virtio-pool"
@@ -20,32 +20,12 @@ PROFILE = "docker-thinpool"
 
 _EXT4 = ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]
 
-_TEAR_DOWN = r"""
-systemctl stop lab-sampler.service 2>/dev/null
-systemctl stop docker.socket docker.service containerd.service
-systemctl reset-failed docker.service 2>/dev/null
-findmnt -rno TARGET | grep "^$1\(/\|$\)" | sort -r | while read -r target; do
-  umount "$target" || umount -l "$target"
-done
-dmsetup ls | awk '/^docker-[0-9]+:[0-9]+-[0-9]+-/ {print $1}' | sort -r | while read -r name; do
-  dmsetup remove --retry "$name"
-done
-for file in $(losetup -nO BACK-FILE | grep "^$1/"); do losetup -j "$file" -nO NAME | xargs -r losetup -d; done
-vgs "$2" >/dev/null 2>&1 && vgremove -ff -y "$2"
-for disk in "$3" "$4"; do
-  wipefs -a -q "$disk" "$disk"-part* 2>/dev/null
-  blockdev --flushbufs "$disk"
-  dd if=/dev/zero of="$disk" bs=1M count=16 oflag=direct status=none
-done
-udevadm settle
-rm -rf "$1"; mkdir -p "$1"; rm -f /etc/docker/daemon.json
-if dmsetup ls | grep -q ^docker-; then dmsetup ls; exit 1; fi
-"""
 
 
 def tear_down(machine: Machine) -> None:
     """Takes every storage off the two disks: daemon, mounts, pools, signatures.  May be called at any time."""
-    machine.run(["bash", "-c", _TEAR_DOWN, "tear-down", DATA_ROOT, VOLUME_GROUP, POOL_DISK, SPARE_DISK], timeout=300)
+    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, POOL_DISK, SPARE_DISK],
+                timeout=300)
 
 
 def build(machine: Machine, storage: StorageSpec) -> list[str]:

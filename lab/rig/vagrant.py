@@ -23,13 +23,12 @@ from typing import IO
 
 from lab.errors import RigError
 from lab.rig.box import VAGRANT_FOLDER, install_box
-from lab.rig.machine import put
+from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.process import call
 from lab.rig.ssh import SshMachine, sweep_sockets
 from lab.scenario import MachineSpec
 
 READY = "ready"
-GUEST_FOLDER = "/opt/lab"
 _GUEST_PROGRAMS = Path(__file__).with_name("guest")
 
 
@@ -145,6 +144,7 @@ def vm(spec: MachineSpec, say: Callable[[str], None]) -> Iterator[Vm]:
     """The scenario's VM, locked for this process, not yet up; stopped whatever happens."""
     reap(say)
     settings = settings_for(spec, install_box())
+    _forget_outdated(settings)
     folder = state_folder() / "machines" / settings.name
     folder.mkdir(parents=True, exist_ok=True)
     _need_space(settings, folder)
@@ -183,6 +183,19 @@ def destroy_all(say: Callable[[str], None]) -> list[str]:
             shutil.rmtree(folder)
             removed.append(folder.name)
     return removed
+
+
+def _forget_outdated(settings: VmSettings) -> None:
+    """Removes machines of another box or other programs: no scenario can ask for them again, and they hold GiBs."""
+    for folder in _machine_folders():
+        with _unlocked(folder) as free:
+            try:
+                was = json.loads((folder / "settings.json").read_text())
+            except (OSError, ValueError):
+                continue
+            if free and (was["box"], was["programs"]) != (settings.box, settings.programs):
+                end_qemu(folder)
+                shutil.rmtree(folder)
 
 
 def end_qemu(folder: Path) -> bool:

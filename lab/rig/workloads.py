@@ -18,10 +18,10 @@ from typing import Any
 
 from lab.errors import CommandFailed, RigError
 from lab.readers.dmsetup import PoolStatus, parse_status
-from lab.rig import pools
+from lab.readers.trace_case import build_case, parse_requests
+from lab.rig import pools, trace
 from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds
-from lab.rig.machine import Machine, put
-from lab.rig.vagrant import GUEST_FOLDER
+from lab.rig.machine import GUEST_FOLDER, Machine, put
 from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
 from lab.scenario_steps import Step
 
@@ -31,18 +31,6 @@ OUTPUT_FOLDER = "/run/lab"
 _PREFIX = "lab-"
 _SAMPLES = f"{OUTPUT_FOLDER}/samples.jsonl"
 _IDLE = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
-_CLEAN = r"""
-docker ps -aq --filter name="^/$1" | xargs -r docker rm -f -v >/dev/null
-docker volume ls -q --filter name="^$1" | xargs -r docker volume rm -f >/dev/null
-rm -rf "$2"; mkdir -p "$2"
-"""
-_THIN_DUMP = r"""
-set -e
-metadata=/dev/block/$(dmsetup table "$1" | awk '{print $4}')
-dmsetup message "$1" 0 reserve_metadata_snap
-trap 'dmsetup message "$1" 0 release_metadata_snap' EXIT
-thin_dump -m "$metadata"
-"""
 _DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"
 _RUN_LIMIT_SECONDS = 300.0
 _WORK_LIMIT_SECONDS = 900.0
@@ -76,6 +64,9 @@ class CellDriver:
         self._phases: list[Phase] = []
         self._boundaries: list[str] = []
         self._containers: list[str] = []
+        self._trace_began: float | None = None
+        self._traced_from = 0
+        self._thin: str | None = None
 
     def run(self) -> None:
         """The whole cell.  Whatever was written until an error stays in the raw folder."""
@@ -120,8 +111,38 @@ class CellDriver:
             counts[step.kind] = counts.get(step.kind, 0) + 1
             name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
             self._say(f"{self._cell.id}: {name}")
+            if self._trace_began is not None and step.kind in ("remove", "remove_image"):
+                self._end_trace()
             with self._phase(name, step.kind, workload.drop_caches or step.drop_caches) as phase:
                 self._step(workload, step, phase, counts[step.kind])
+            if workload.trace and step.kind == "start":
+                self._begin_trace()
+        if self._trace_began is not None:
+            self._end_trace()
+
+    def _begin_trace(self) -> None:
+        device, self._thin = trace.traced_device(self._machine, self._cell, self._containers[0])
+        if self._thin is not None:
+            self._thin_dump("thin_dump-begin.xml.gz")
+        self._traced_from = len(self._phases)
+        self._trace_began = trace.start_trace(self._machine, device)
+
+    def _end_trace(self) -> None:
+        """Keeps the trace verbatim, and as a case in the ground truth's format."""
+        assert self._trace_began is not None
+        text = trace.stop_trace(self._machine)
+        folder = self._raw / "trace"
+        folder.mkdir()
+        _write_gz(folder / "blkparse.txt.gz", text.encode())
+        case, logs = build_case(self._cell.id, parse_requests(text), self._trace_began,
+                                [asdict(phase) for phase in self._phases[self._traced_from:]],
+                                [json.loads(line) for line in self._boundaries[self._traced_from:]], self._thin)
+        (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
+        for name, log in logs.items():
+            _write_gz(folder / f"{name}.gz", log.encode())
+        if self._thin is not None:
+            (self._raw / "thin_dump-begin.xml.gz").rename(folder / "thin_dump-begin.xml.gz")
+        self._trace_began = None
 
     def _step(self, workload: StepsWorkload, step: Step, phase: Phase, nth: int) -> None:
         if step.kind == "start":
@@ -280,14 +301,14 @@ class CellDriver:
         finally:
             self._machine.run(["systemctl", "stop", "lab-sampler.service"], check=False)
 
-    def _thin_dump(self) -> None:
+    def _thin_dump(self, file: str = "thin_dump.xml.gz") -> None:
         """The mappings of the whole pool, of a metadata snapshot: the pool goes on."""
         if self._cell.storage.storage == "overlay2-ext4":
             return
         status = json.loads(self._boundaries[-1])["dmsetup"]
         pool = next(name for name, told in parse_status(status).items() if isinstance(told, PoolStatus))
-        dump = self._machine.run(["bash", "-c", _THIN_DUMP, "thin-dump", pool], timeout=_RUN_LIMIT_SECONDS)
-        _write_gz(self._raw / "thin_dump.xml.gz", dump.stdout.encode())
+        dump = self._machine.run(["bash", f"{GUEST_FOLDER}/thin-dump.sh", pool], timeout=_RUN_LIMIT_SECONDS)
+        _write_gz(self._raw / file, dump.stdout.encode())
 
     def _write(self) -> None:
         cell = self._cell
@@ -317,7 +338,7 @@ def sampler_places(cell: Cell) -> list[str]:
 
 def clean(machine: Machine) -> None:
     """Removes the cell's containers and volumes, and the last cell's output."""
-    machine.run(["bash", "-c", _CLEAN, "clean", _PREFIX, OUTPUT_FOLDER], timeout=300)
+    machine.run(["bash", f"{GUEST_FOLDER}/clean.sh", _PREFIX, OUTPUT_FOLDER], timeout=300)
 
 
 def load_image(machine: Machine, image: str) -> float:

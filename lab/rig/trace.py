@@ -1,0 +1,40 @@
+"""A block trace of one container's device: what the file system above asked of the blocks below.
+
+On devicemapper the device is the container's thin device; overlay2 has none of
+its own, so the pool disk is traced; a volume lives on the spare disk.
+"""
+
+from __future__ import annotations
+
+from lab.rig import pools
+from lab.rig.machine import GUEST_FOLDER, Machine
+from lab.scenario import Cell
+
+FOLDER = "/run/lab-trace"
+BLKPARSE_FORMAT = "%T.%9t %a %d %S %N\\n"
+"""Seconds since the trace began, action, direction, first sector, bytes."""
+
+
+
+def traced_device(machine: Machine, cell: Cell, container: str) -> tuple[str, str | None]:
+    """The device to trace, and its thin device's name where it is one."""
+    if cell.target == "volume":
+        return pools.SPARE_DISK, None
+    if cell.storage.storage == "overlay2-ext4":
+        return pools.POOL_DISK, None
+    name = machine.run(["docker", "inspect", "--format", "{{.GraphDriver.Data.DeviceName}}", container]).stdout.strip()
+    return f"/dev/mapper/{name}", name
+
+
+def start_trace(machine: Machine, device: str) -> float:
+    """Traces the device from now on.  Returns the machine's time just before."""
+    machine.run(["mkdir", "-p", FOLDER])
+    began = float(machine.run(["date", "+%s.%N"]).stdout)
+    machine.run(["systemd-run", "--quiet", "--unit=lab-trace", "--collect", "blktrace", "-d", device, "-a", "queue",
+                 "-D", FOLDER, "-o", "trace"])
+    return began
+
+
+def stop_trace(machine: Machine) -> str:
+    """Ends the trace.  Returns blkparse's lines, in `BLKPARSE_FORMAT`."""
+    return machine.run(["bash", f"{GUEST_FOLDER}/stop-trace.sh", FOLDER, BLKPARSE_FORMAT], timeout=300).stdout

@@ -1,0 +1,175 @@
+"""A real VM, a real thin pool, real dockerd, real fio: the whole way from a scenario to a page."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lab.store import Run, open_run
+
+pytestmark = pytest.mark.live
+
+SCENARIO = """\
+name: live
+question: Do all storages work, and do they give back what was deleted?
+seed: 7
+machine: {memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}
+storages: [loop-lvm, direct-lvm, overlay2-ext4]
+targets: [layer]
+workload:
+  - name: files
+    image: lab/app:1
+    steps: [start, write: {amount: 16MiB, files: 2}, update: {file: large.bin, amount: 1MiB},
+            small_files: {count: 50, each: 4KiB}, log: {lines: 100}, delete: written, trim, remove]
+  - name: fio
+    fio: tiny.fio
+    targets: [volume]
+    drop_caches: true
+"""
+TINY = """\
+[global]
+ioengine=psync
+randrepeat=0
+filename=tiny
+size=4m
+direct=1
+[first]
+rw=write
+bs=1m
+[sync]
+rw=randwrite
+bs=4k
+number_ios=40
+fdatasync=1
+"""
+KILLED = """\
+name: killed
+question: Is anything lost or left over when the runner is killed?
+seed: 8
+machine: {memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}
+storages: [overlay2-ext4]
+targets: [layer, volume]
+workload:
+  - name: files
+    steps: [start, write: {amount: 4MiB, files: 1}, delete: written, remove]
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "live.yaml").write_text(SCENARIO)
+    (folder / "tiny.fio").write_text(TINY)
+    done = cli("run", str(folder / "live.yaml"), "--results", str(folder / "results"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    return open_run(Path(done.stdout.splitlines()[-1]))
+
+
+def value(run: Run, storage: str, phase: str, metric: str) -> float:
+    table = run.measurements
+    rows = table[(table.storage == storage) & (table.phase == phase) & (table.metric == metric)]
+    assert len(rows) == 1, (storage, phase, metric, len(rows))
+    return float(rows.value.iloc[0])
+
+
+def test_every_cell_is_done_and_no_machine_is_left_running(measured: Run, cli: Any) -> None:
+    assert measured.manifest.status == "complete"
+    assert {result.status for result in measured.manifest.results} == {"done"}
+    assert len(measured.manifest.results) == 3 * 2 + 3
+    assert cli.machines_running() == []
+
+
+@pytest.mark.parametrize("storage", ["loop-lvm", "direct-lvm"])
+def test_a_thin_pool_grows_by_a_write_and_keeps_it_when_the_files_are_deleted(measured: Run, storage: str) -> None:
+    written = 16 * 2**20
+    assert written <= value(measured, storage, "write", "storage_growth") <= 1.5 * written
+    assert abs(value(measured, storage, "delete", "storage_growth")) < 2 * 2**20
+    assert value(measured, storage, "trim", "storage_growth") <= -0.8 * written
+
+
+def test_overlay2_gives_deleted_files_back_at_once(measured: Run) -> None:
+    assert value(measured, "overlay2-ext4", "delete", "storage_growth") <= -0.9 * 16 * 2**20
+
+
+def test_overlay2_copies_the_whole_file_up_and_a_thin_pool_does_not(measured: Run) -> None:
+    assert value(measured, "overlay2-ext4", "update", "storage_growth") >= 32 * 2**20
+    assert value(measured, "loop-lvm", "update", "storage_growth") < 24 * 2**20
+
+
+def test_fio_in_a_volume_gives_latencies_and_syncs(measured: Run) -> None:
+    for storage in ("loop-lvm", "direct-lvm", "overlay2-ext4"):
+        assert value(measured, storage, "first", "write_bandwidth") > 0
+        assert value(measured, storage, "sync", "sync_latency_p50") > 0
+
+
+def test_samples_come_every_second_or_two_and_the_clock_was_compared(measured: Run) -> None:
+    samples = measured.samples
+    for _, group in samples[samples.metric == "storage_used"].groupby("cell"):
+        assert group.t_seconds.diff().dropna().median() < 2.5
+    assert measured.manifest.clock
+    assert all(abs(check.drift) < 0.05 for check in measured.manifest.clock)
+
+
+def test_the_raw_output_and_the_pools_mappings_are_kept(measured: Run) -> None:
+    for result in measured.manifest.results:
+        folder = measured.path / "raw" / result.key
+        assert (folder / "transcript.jsonl.gz").exists()
+        if "files" in result.cell and "overlay2" not in result.cell:
+            assert (folder / "thin_dump.xml.gz").stat().st_size > 200
+
+
+def test_the_report_is_one_page_that_says_the_machine_was_emulated(measured: Run, cli: Any) -> None:
+    done = cli("report", str(measured.path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = Path(done.stdout.strip()).read_text()
+    assert not re.search(r'(src|href)="https?://', page)
+    if measured.manifest.machine.emulated:
+        assert "emulat" in page.lower()
+
+
+def test_a_run_that_is_done_already_is_resumed_without_a_machine(measured: Run, cli: Any) -> None:
+    scenario = measured.path.parents[1] / "live.yaml"
+    began = time.monotonic()
+    done = cli("run", str(scenario), "--resume", str(measured.path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert time.monotonic() - began < 15
+    assert len(open_run(measured.path).measurements) == len(measured.measurements)
+
+
+def test_a_runner_killed_at_random_points_leaks_nothing_and_resume_completes(cli: Any, tmp_path: Path) -> None:
+    scenario, results = tmp_path / "killed.yaml", tmp_path / "results"
+    scenario.write_text(KILLED)
+    seed = time.time_ns()
+    print(f"kill points drawn with seed {seed}")
+    draw = random.Random(seed)
+    for kill in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        resume = [f"--resume={folder}" for folder in results.glob("killed-*")][:1]
+        process = cli.start("run", str(scenario), f"--results={results}", *resume)
+        try:
+            process.wait(draw.uniform(2, 45))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, kill)
+            process.wait(60)
+        after = cli("doctor", "--json")
+        assert after.returncode == 0, after.stderr
+        assert cli.machines_running() == []
+    folder = next(results.glob("killed-*"))
+    done = cli("run", str(scenario), "--resume", str(folder))
+    assert done.returncode == 0, done.stderr[-4000:]
+    run = open_run(folder)
+    assert run.manifest.status == "complete"
+    assert not list(folder.rglob("*.part"))
+    keys = ["cell", "phase", "repetition", "metric"]
+    assert not run.measurements.duplicated(keys).any()
+    assert set(run.measurements.cell) >= {"overlay2-ext4.layer.files", "overlay2-ext4.volume.files"}
+    assert isinstance(run.samples, pd.DataFrame)
+    assert cli.machines_running() == []
