@@ -12,9 +12,7 @@ import json
 import os
 import platform
 import random
-import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from lab.errors import CommandFailed, ConnectionLost, InputError, LabError, RigError
+from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
     ARM,
@@ -32,7 +30,6 @@ from lab.records import (
     CellResult,
     ClockCheck,
     Failure,
-    LabRef,
     MachineRecord,
     Manifest,
     SamplerCost,
@@ -40,15 +37,13 @@ from lab.records import (
 )
 from lab.rig import drivers, pools, workloads
 from lab.rig.box import box_name
+from lab.rig.clock import compare_clocks, read_clocks
+from lab.rig.identity import Identity, identify, lab_ref
 from lab.rig.machine import Machine, RecordingMachine
 from lab.rig.vagrant import Vm, vm
 from lab.scenario import Cell, Scenario, StorageSpec
 from lab.store import Row, RunWriter, write_atomically
 
-CLOCK_LIMIT = 0.01
-"""Beyond this drift of the guest's clock against the host's, timings are refused."""
-
-_MIN_CLOCK_SECONDS = 15.0
 SETUP = "setup"
 
 
@@ -78,12 +73,9 @@ class Block:
 class Session:
     """What is learnt while a run goes on."""
 
-    versions: dict[str, str] = field(default_factory=dict)
+    identity: Identity | None = None
     clock: list[ClockCheck] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    cpu_model: str = ""
-    accelerator: str = ""
-    cache: str = ""
     sampler_cpu: list[float] = field(default_factory=list)
     sampler_elapsed: list[float] = field(default_factory=list)
 
@@ -171,8 +163,8 @@ class Runner:
 
     def _resume(self, machine: Vm) -> None:
         self._session.spend("resume", machine.up())
-        self._clock_began = _clock_pair(machine.machine)
-        self._learn(machine)
+        self._clock_began = read_clocks(machine.machine)
+        self._session.identity = identify(machine.machine, machine.data_folder)
 
     # -- a block ------------------------------------------------------------------
 
@@ -250,7 +242,7 @@ class Runner:
         _compress(raw)
         if error is None:
             try:
-                self._check_clock(bare)
+                self._session.clock.append(compare_clocks(bare, self._clock_began))
                 rows = read_raw_cell(raw, self._writer.path.name, job.repetition)
                 measurements, samples = rows.measurements, rows.samples
                 self._session.sampler_cpu += rows.sampler_cpu_seconds
@@ -275,22 +267,6 @@ class Runner:
 
     # -- clock, time, records -----------------------------------------------------
 
-    def _check_clock(self, machine: Machine) -> None:
-        """Compares the clocks since the machine was started.  Raises RigError beyond the limit."""
-        guest, host, noise = _clock_pair(machine)
-        first_guest, first_host, first_noise = self._clock_began
-        elapsed = host - first_host
-        if elapsed < _MIN_CLOCK_SECONDS:
-            time.sleep(_MIN_CLOCK_SECONDS - elapsed)
-            return self._check_clock(machine)
-        drift = (guest - first_guest) / elapsed - 1
-        self._session.clock.append(ClockCheck(at_utc=_now(), guest_seconds=round(guest - first_guest, 4),
-                                              host_seconds=round(elapsed, 4), drift=round(drift, 6)))
-        if abs(drift) - (noise + first_noise) / elapsed > CLOCK_LIMIT:
-            raise RigError(f"the guest's clock is {drift:+.1%} off the host's: timings are refused",
-                           remedy="run on a quieter host, and look at tsc_early_khz in vagrant_qemu.rb")
-        return None
-
     def _timed(self, what: str, act: Callable[[], None]) -> None:
         began = time.monotonic()
         act()
@@ -307,18 +283,6 @@ class Runner:
         done, total = self._state()
         return (time.monotonic() - self._began) / self._done_here * (total - done)
 
-    def _learn(self, machine: Vm) -> None:
-        """Versions of what is in the machine, and how it is emulated."""
-        run = machine.machine.run
-        packages = run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", "docker.io", "containerd", "lvm2", "fio",
-                        "thin-provisioning-tools", "xfsprogs", "e2fsprogs", "runc", "dmsetup"], check=False).stdout
-        self._session.versions = dict(line.split(" ", 1) for line in packages.splitlines() if " " in line)
-        self._session.versions["kernel"] = run(["uname", "-rv"]).stdout.strip()
-        self._session.versions["qemu"] = _qemu_version()
-        cpu = run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout
-        self._session.cpu_model = cpu.partition(":")[2].strip() or "unknown"
-        self._session.accelerator, self._session.cache = _qemu_options(machine.folder)
-
     def _close(self) -> Manifest:
         scenario, session = self._scenario, self._session
         jobs = [job for block in self._blocks for job in (block.setup, *block.jobs)]
@@ -327,20 +291,19 @@ class Runner:
         finished = {result.key for result in results}
         wanted = {job.key for block in self._blocks for job in block.jobs}
         earlier = self._earlier()
+        identity = session.identity or (Identity.of(earlier) if earlier else Identity())
         spec = scenario.machine
         manifest = Manifest(
             run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
             scenario=ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name,
                                  sha256=scenario.sha256),
-            lab=_lab(), machine=MachineRecord(
-                emulated=(session.accelerator or (earlier.machine.accelerator if earlier else "")) != "kvm",
-                accelerator=session.accelerator or (earlier.machine.accelerator if earlier else "unknown"),
-                cpu_model=session.cpu_model or (earlier.machine.cpu_model if earlier else "unknown"),
+            lab=lab_ref(), machine=MachineRecord(
+                emulated=identity.accelerator != "kvm", accelerator=identity.accelerator, cpu_model=identity.cpu_model,
                 cpus=spec.cpus, memory_bytes=spec.memory_bytes, box=self._box, disks=spec.disks,
                 pool_disk_bytes=spec.pool_disk_bytes, spare_disk_bytes=spec.spare_disk_bytes,
-                cache=session.cache or (earlier.machine.cache if earlier else "unknown"),
+                cache=identity.cache,
                 host_kernel=platform.release(), host_cpus=os.cpu_count() or 0),
-            versions=session.versions or (earlier.versions if earlier else {}), clock=session.clock,
+            versions=identity.versions, clock=session.clock,
             seed=scenario.seed, repetitions=scenario.repetitions,
             order=[job.key for job in jobs], started_utc=self._started_utc, ended_utc=_now(),
             cells={cell.id: _cell_record(cell) for cell in scenario.cells()},
@@ -382,55 +345,11 @@ def _failure(error: LabError | None) -> Failure | None:
     return Failure(kind=type(error).__name__, argv=[], returncode=None, output=str(error))
 
 
-def _clock_pair(machine: Machine) -> tuple[float, float, float]:
-    """Guest's time, host's time, and how unsure the pair is, in seconds: the quickest of five questions."""
-    pairs = []
-    for _ in range(5):
-        before = time.monotonic()
-        guest = float(machine.run(["date", "+%s.%N"]).stdout)
-        after = time.monotonic()
-        pairs.append((guest, (before + after) / 2, (after - before) / 2))
-    return min(pairs, key=lambda pair: pair[2])
-
-
 def _compress(raw: Path) -> None:
     file = raw / "transcript.jsonl"
     with gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
         out.write(file.read_bytes())
     file.unlink()
-
-
-def _qemu_options(folder: Path) -> tuple[str, str]:
-    """Accelerator and cache mode, from the command line of the machine's QEMU."""
-    try:
-        pid = (folder / "vagrant" / "machines" / "default" / "qemu" / "qemu.pid").read_text().strip()
-        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return "unknown", "unknown"
-    accelerator = arguments[arguments.index("-accel") + 1].split(",")[0] if "-accel" in arguments else "unknown"
-    joined = " ".join(arguments)
-    cache = "unsafe" if "cache=unsafe" in joined or "no-flush=on" in joined else "writeback"
-    return accelerator, cache
-
-
-def _qemu_version() -> str:
-    said = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False).stdout
-    return said.splitlines()[0].removeprefix("QEMU emulator version ") if said else "unknown"
-
-
-def _lab() -> LabRef:
-    from importlib.metadata import version
-
-    def git(*arguments: str) -> str | None:
-        if not shutil.which("git"):
-            return None
-        done = subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
-                              check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    status = git("status", "--porcelain", "--untracked-files=no")
-    return LabRef(version=version("thinpool-lab"), commit=git("rev-parse", "HEAD"),
-                  dirty=None if status is None else bool(status))
 
 
 def _now() -> str:

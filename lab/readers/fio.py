@@ -12,25 +12,25 @@ distribution to fractions.  What fio prints as zero because it was not measured 
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import os
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import ReaderError
+from lab.readers.fio_log import LogKind as LogKind
+from lab.readers.fio_log import read_log as read_log
+from lab.readers.text_file import load_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Direction = Literal["read", "write", "trim", "sync", "mixed"]
 LatencyKind = Literal["slat", "clat", "lat"]
-LogKind = Literal["bw", "iops", "lat", "slat", "clat"]
 
 DIRECTIONS: tuple[Direction, ...] = ("read", "write", "trim", "sync", "mixed")
 """``sync`` is fsync and fdatasync; ``mixed`` replaces read, write and trim under unified_rw_reporting."""
@@ -38,9 +38,6 @@ DIRECTIONS: tuple[Direction, ...] = ("read", "write", "trim", "sync", "mixed")
 KIB = 1024
 _TOO_LARGE = 2**64
 _LATENCY_KINDS: tuple[LatencyKind, ...] = ("slat", "clat", "lat")
-_LOG_FACTORS: dict[str, float] = {"bw": KIB, "iops": 1, "lat": 1e-9, "slat": 1e-9, "clat": 1e-9}
-_LOG_DIRECTIONS = {"0": "read", "1": "write", "2": "trim"}
-_LOG_LINE = re.compile(r"\d+, *\d+, *\d+, *\d+(, *(\d+|0x[0-9a-fA-F]+)){0,2}")
 _TEXT = re.compile(r"\n|\{|\A(fio|note): ")
 _DOCUMENT_START = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
 
@@ -289,48 +286,6 @@ def read_fio_intervals(
     return _runs(path_or_text, name, allow_job_errors)
 
 
-def read_log(path: str | os.PathLike[str], kind: LogKind) -> pd.DataFrame:
-    """Reads a log of ``write_bw_log``, ``write_iops_log`` or ``write_lat_log``; gzip is taken too.
-
-    Columns: t_seconds since the job's start, value (``bw``: bytes/s; ``iops``: 1/s; ``lat``,
-    ``slat``, ``clat``: seconds), direction, block_bytes, and offset_bytes if log_offset was set.
-    Windowed logs (log_avg_msec) tell no block size and offset: those are ``<NA>``.  Without a window
-    each row is one I/O: an IOPS value is then 1, and a bandwidth that I/O's own.  An empty log (fio
-    writes one for slat of a synchronous engine) gives a frame without rows.
-
-    Raises ReaderError with file:line for a malformed or cut-off line.
-    """
-    import pandas as pd
-
-    if kind not in _LOG_FACTORS:
-        raise ReaderError(f"{kind!r} is no kind of fio log; kinds: {', '.join(_LOG_FACTORS)}")
-    source = os.fspath(path)
-    text = _load_file(source, source)
-    if text and not text.endswith("\n"):
-        raise ReaderError("the last line is cut off: it has no line feed", where=f"{source}:{text.count(chr(10)) + 1}")
-    lines = [_log_fields(line, f"{source}:{number}") for number, line in enumerate(text.splitlines(), 1)]
-    width = len(lines[0]) if lines else 5
-    for number, fields in enumerate(lines, 1):
-        if len(fields) != width:
-            raise ReaderError(
-                f"{len(fields)} columns, {width} in the lines above: a line is cut off, or two logs were joined",
-                where=f"{source}:{number}",
-            )
-    blocks = pd.array([int(fields[3]) or None for fields in lines], dtype="Int64")
-    frame = pd.DataFrame(
-        {
-            "t_seconds": pd.array([int(fields[0]) / 1000 for fields in lines], dtype="float64"),
-            "value": pd.array([int(fields[1]) * _LOG_FACTORS[kind] for fields in lines], dtype="float64"),
-            "direction": pd.array([_LOG_DIRECTIONS[fields[2]] for fields in lines], dtype="object"),
-            "block_bytes": blocks,
-        }
-    )
-    if width == 6:
-        offsets = [int(fields[4]) if int(fields[3]) else None for fields in lines]
-        frame["offset_bytes"] = pd.array(offsets, dtype="Int64")
-    return frame
-
-
 def percentile_from_bins(bins: Mapping[float, int], fraction: float) -> float:
     """Middle of the first bin, in seconds, up to which at least ``fraction`` of the counts lie (as fio counts).
 
@@ -422,33 +377,13 @@ def _metrics(stats: DirectionStats) -> Iterator[tuple[str, float | None, str]]:
 # --- from bytes to documents
 
 
-def _load_file(path: str, source: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ReaderError(f"cannot be read: {why}", where=source) from None
-    if raw.startswith(b"\x1f\x8b"):
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ReaderError(f"truncated or damaged gzip file: {error}", where=source) from None
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ReaderError(f"not text: byte {raw[error.start]:#04x}; is it binary?", where=f"{source}:{line}") from None
-    return text
-
-
 def _load(path_or_text: str | os.PathLike[str], name: str | None) -> tuple[str, str]:
     """(text, name of the source)"""
     if isinstance(path_or_text, str) and (not path_or_text or _TEXT.search(path_or_text)):
         source, text = name or "<text>", path_or_text
     else:
         source = name or os.fspath(path_or_text)
-        text = _load_file(os.fspath(path_or_text), source)
+        text = load_text(os.fspath(path_or_text), source)
     if not text.strip():
         raise ReaderError("empty: fio wrote nothing; did it start?", where=source)
     if "\0" in text:
@@ -712,16 +647,3 @@ def _count(values: Mapping[str, Any], key: str, at: str) -> int:
 
 def _optional_count(values: Mapping[str, Any], key: str, at: str) -> int | None:
     return _count(values, key, at) if key in values else None
-
-
-def _log_fields(line: str, where: str) -> list[str]:
-    fields = line.replace(" ", "").split(",")
-    if _LOG_LINE.fullmatch(line.strip()) is None:
-        raise ReaderError(
-            f"{line[:80]!r} is not 'milliseconds, value, direction, block size[, offset], priority'", where=where
-        )
-    if fields[2] not in _LOG_DIRECTIONS:
-        raise ReaderError(f"direction {fields[2]}; 0 (read), 1 (write) or 2 (trim)", where=where)
-    if len(fields) == 6 and not fields[4].isdigit():
-        raise ReaderError(f"offset {fields[4]!r} is not a decimal number of bytes", where=where)
-    return fields

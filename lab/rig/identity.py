@@ -1,0 +1,58 @@
+"""What is measured with what: versions, processor, emulation, and the lab's own commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from lab.records import LabRef, Manifest
+from lab.rig.machine import Machine
+
+_PACKAGES = ("docker.io", "containerd", "runc", "lvm2", "dmsetup", "thin-provisioning-tools", "fio", "e2fsprogs",
+             "xfsprogs")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The machine as it shows itself."""
+
+    accelerator: str = "unknown"
+    cache: str = "unknown"
+    cpu_model: str = "unknown"
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Identity:
+        """What an earlier part of the run had found."""
+        machine = manifest.machine
+        return cls(machine.accelerator, machine.cache, machine.cpu_model, manifest.versions)
+
+
+def identify(machine: Machine, data_folder: Path) -> Identity:
+    """Asks the machine for its versions, and the provider's record (``qemu.json``) for how it is run."""
+    listed = machine.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *_PACKAGES], check=False).stdout
+    versions = dict(line.split(" ", 1) for line in listed.splitlines() if line.count(" ") == 1)
+    versions["kernel"] = machine.run(["uname", "-rv"]).stdout.strip()
+    versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
+    model = machine.run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout.partition(":")[2].strip()
+    told = json.loads((data_folder / "qemu.json").read_text())
+    return Identity(told["accel"], told["cache"], model or "unknown", versions)
+
+
+def lab_ref() -> LabRef:
+    """Version and commit of the lab; the commit is null outside a checkout."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    commit = _first_line([*here, "rev-parse", "HEAD"]) or None
+    dirty = bool(_first_line([*here, "status", "--porcelain", "--untracked-files=no"])) if commit else None
+    return LabRef(version=version("thinpool-lab"), commit=commit, dirty=dirty)
+
+
+def _first_line(argv: list[str]) -> str:
+    if not shutil.which(argv[0]):
+        return ""
+    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+    return lines[0] if lines else ""
