@@ -29,13 +29,14 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 def main() -> None:
     """Runs a command and exits with the code of its error, if it meets one."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     try:
         status = app(standalone_mode=False)
     except LabError as error:
         _say(f"lab: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except Interrupted:
         _say("lab: interrupted; what was measured is kept, and no machine is left running")
         sys.exit(3)
     except typer.Exit as stop:
@@ -50,8 +51,12 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class Interrupted(BaseException):
+    """^C or SIGTERM.  No LabError, so that nothing takes it for a cell's failure."""
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted
 
 
 def _say(message: str) -> None:
@@ -128,7 +133,7 @@ def run(
     _say(f"run folder: {folder}")
     try:
         manifest = Runner(wanted, folder, only=only or (), say=_say, progress=_progress()).run()
-    except (KeyboardInterrupt, RigError):
+    except (Interrupted, RigError):
         _say(f"go on with: lab run {scenario} --resume {folder}")
         print(folder)
         raise
