@@ -163,26 +163,42 @@ class Runner:
 
     def _resume(self, machine: Vm) -> None:
         self._session.spend("resume", machine.up())
+        self._began = time.monotonic()          # for the time left: booting is no cell's
         self._clock_began = read_clocks(machine.machine)
         self._session.identity = identify(machine.machine, machine.data_folder)
 
     # -- a block ------------------------------------------------------------------
 
     def _run_block(self, vm_: Vm, setup: Job, jobs: list[Job]) -> None:
+        """Sets the storage up and runs the cells on it; after a failed cell the next one gets a fresh machine."""
+        fresh = False
+        for number, job in enumerate(jobs):
+            if not fresh:
+                try:
+                    self._set_up(vm_.machine, setup)
+                except ConnectionLost:
+                    raise
+                except LabError as error:
+                    self._say(f"{setup.cell_id}: failed: {error}")
+                    for left in jobs[number:]:
+                        self._writer.begin(left.key)
+                        self._writer.finish(self._result(left, _now(), 0.0, error), [], [])
+                    self._restart(vm_)
+                    return
+            fresh = self._run_cell(vm_, job)
+            if not fresh:
+                self._restart(vm_)
+        if fresh:
+            self._tear_down(vm_)
+
+    def _tear_down(self, vm_: Vm) -> None:
+        began = time.monotonic()
         try:
-            self._set_up(vm_.machine, setup)
-        except ConnectionLost:
-            raise
-        except LabError as error:
-            self._say(f"{setup.cell_id}: failed: {error}")
-            for job in jobs:
-                self._writer.begin(job.key)
-                self._finish(job, _now(), 0.0, error)
             pools.tear_down(vm_.machine)
-            return
-        for job in jobs:
-            self._run_cell(vm_.machine, job)
-        self._timed("teardown", lambda: pools.tear_down(vm_.machine))
+        except CommandFailed as error:
+            self._say(f"the storage could not be torn down; a fresh machine instead: {error}")
+            self._restart(vm_)
+        self._session.spend("teardown", time.monotonic() - began)
 
     def _set_up(self, bare: Machine, job: Job) -> None:
         """Builds the storage and starts its daemon; recorded as a cell of its own."""
@@ -203,9 +219,11 @@ class Runner:
                     seconds = workloads.load_image(machine, image)
                     self._session.spend("image loads", seconds)
                     rows.append(self._setup_row(job, f"image {image}", "image_load", seconds, "s"))
-            except CommandFailed as error:
+            except ConnectionLost:
+                raise
+            except LabError as error:
                 _compress(raw)
-                self._finish(job, started, time.monotonic() - began, error)
+                self._writer.finish(self._result(job, started, time.monotonic() - began, error), [], [])
                 raise
         self._session.spend("storage set-up", time.monotonic() - began)
         _compress(raw)
@@ -223,8 +241,10 @@ class Runner:
 
     # -- a cell -------------------------------------------------------------------
 
-    def _run_cell(self, bare: Machine, job: Job) -> None:
+    def _run_cell(self, vm_: Vm, job: Job) -> bool:
+        """Runs and records one cell.  False where it failed."""
         assert job.cell is not None
+        bare = vm_.machine
         self._progress(*self._state(), job.cell_id, self._seconds_left())
         raw = self._writer.begin(job.key)
         began, started = time.monotonic(), _now()
@@ -234,7 +254,8 @@ class Runner:
         with (raw / "transcript.jsonl").open("w") as transcript:
             machine = RecordingMachine(bare, transcript)
             try:
-                workloads.CellDriver(machine, job.cell, raw, self._scenario.seed + job.repetition, self._say).run()
+                workloads.CellDriver(machine, job.cell, raw, self._scenario.seed + job.repetition, say=self._say,
+                                     host_allocated=vm_.pool_allocated_bytes).run()
             except ConnectionLost:
                 raise
             except LabError as failure:
@@ -251,14 +272,11 @@ class Runner:
                 error = failure
         if error is not None:
             self._say(f"{job.cell_id}: failed: {error}")
-            workloads.clean(bare)
         seconds = time.monotonic() - began
         self._session.spend("cells", seconds)
         self._done_here += 1
         self._writer.finish(self._result(job, started, seconds, error), measurements, samples)
-
-    def _finish(self, job: Job, started: str, seconds: float, error: LabError) -> None:
-        self._writer.finish(self._result(job, started, seconds, error), [], [])
+        return error is None
 
     def _result(self, job: Job, started: str, seconds: float, error: LabError | None) -> CellResult:
         return CellResult(cell=job.cell_id, repetition=job.repetition, key=job.key,
@@ -266,11 +284,6 @@ class Runner:
                           started_utc=started, seconds=round(seconds, 3))
 
     # -- clock, time, records -----------------------------------------------------
-
-    def _timed(self, what: str, act: Callable[[], None]) -> None:
-        began = time.monotonic()
-        act()
-        self._session.spend(what, time.monotonic() - began)
 
     def _state(self) -> tuple[int, int]:
         total = sum(len(block.jobs) for block in self._blocks)

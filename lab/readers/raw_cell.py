@@ -67,12 +67,14 @@ def _phase_values(phase: Mapping[str, Any], kind: str, before: Mapping[str, Any]
     if (written := phase["application_bytes"]) is not None:
         values.append(("application_bytes", written, "B"))
     first, last = space_of(before, kind), space_of(after, kind)
-    for metric in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated"):
+    for metric in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
+                   "host_disk_allocated"):
         if metric in last:
             values.append((metric, last[metric], "B"))
     for metric, level in (("storage_growth", "storage_used"), ("volume_growth", "volume_used"),
                           ("loop_growth", "loop_data_allocated"), ("disk_written", "disk_written"),
-                          ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written")):
+                          ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written"),
+                          ("host_disk_growth", "host_disk_allocated")):
         if level in first and level in last:
             values.append((metric, last[level] - first[level], "B"))
     if written:
@@ -111,6 +113,8 @@ def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
         values |= _pool_space(sample["dmsetup"])
     for name, allocated in sample.get("loops", {}).items():
         values[f"loop_{name}_allocated"] = allocated
+    if (allocated := sample.get("host_allocated")) is not None:
+        values["host_disk_allocated"] = allocated
     disks = parse_diskstats(sample["diskstats"])
     for name, device in sample["disks"].items():
         prefix = "disk" if name == "pool" else name

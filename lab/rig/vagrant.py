@@ -87,6 +87,12 @@ class Vm:
         """The provider's own folder: disks, sockets, console log."""
         return self.folder / "vagrant" / "machines" / "default" / "qemu"
 
+    def pool_allocated_bytes(self) -> int | None:
+        """What the pool disk's file occupies on the host; None where it was written full and cannot change."""
+        if self.settings.disks != "sparse":
+            return None
+        return (self.data_folder / "pool.raw").stat().st_blocks * 512
+
     def up(self) -> float:
         """Boots it, or resumes it from its ``ready`` snapshot; makes the snapshot where there is none.
 

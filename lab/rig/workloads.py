@@ -55,12 +55,15 @@ class Phase:
 class CellDriver:
     """Runs one cell on a storage whose daemon is up, into a raw folder."""
 
-    def __init__(self, machine: Machine, cell: Cell, raw: Path, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(self, machine: Machine, cell: Cell, raw: Path, seed: int, *, say: Callable[[str], None],
+                 host_allocated: Callable[[], int | None]) -> None:
+        """``host_allocated`` tells the bytes that the pool disk occupies on the host, or None where they are fixed."""
         self._machine = machine
         self._cell = cell
         self._raw = raw
         self._seed = seed
         self._say = say
+        self._host_allocated = host_allocated
         self._phases: list[Phase] = []
         self._boundaries: list[str] = []
         self._containers: list[str] = []
@@ -290,7 +293,8 @@ class CellDriver:
     def _boundary(self, name: str) -> None:
         taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", "--docker",
                                    *sampler_places(self._cell)])
-        self._boundaries.append(json.dumps({"phase": name, **json.loads(taken.stdout)}))
+        self._boundaries.append(json.dumps({"phase": name, "host_allocated": self._host_allocated(),
+                                            **json.loads(taken.stdout)}))
 
     @contextmanager
     def _sampler(self) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
 import re
@@ -28,6 +30,7 @@ targets: [layer]
 workload:
   - name: files
     image: lab/app:1
+    trace: true
     steps: [start, write: {amount: 16MiB, files: 2}, update: {file: large.bin, amount: 1MiB},
             small_files: {count: 50, each: 4KiB}, log: {lines: 100}, delete: written, trim, remove]
   - name: fio
@@ -62,6 +65,19 @@ workload:
   - name: files
     steps: [start, write: {amount: 4MiB, files: 1}, delete: written, remove]
 """
+FAILING = """\
+name: failing
+question: Does a failed command stay alone, and does a hostile argument stay an argument?
+seed: 9
+machine: {memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}
+storages: [overlay2-ext4]
+targets: [layer]
+workload:
+  - name: bad
+    command: [sh, -c, "echo what went wrong >&2; exit 7"]
+  - name: good
+    command: [sh, -c, 'printf %s "$1"', sh, "a b; exit 9 \\" $(exit 9) `id` 'q' * \\n x"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +107,10 @@ def test_every_cell_is_done_and_no_machine_is_left_running(measured: Run, cli: A
 @pytest.mark.parametrize("storage", ["loop-lvm", "direct-lvm"])
 def test_a_thin_pool_grows_by_a_write_and_keeps_it_when_the_files_are_deleted(measured: Run, storage: str) -> None:
     written = 16 * 2**20
-    assert written <= value(measured, storage, "write", "storage_growth") <= 1.5 * written
+    # a data block is up to 512 KiB, and the file system's own metadata lands in blocks of its own
+    assert written <= value(measured, storage, "write", "storage_growth") <= 2.5 * written
     assert abs(value(measured, storage, "delete", "storage_growth")) < 2 * 2**20
-    assert value(measured, storage, "trim", "storage_growth") <= -0.8 * written
+    assert value(measured, storage, "trim", "storage_growth") <= -0.7 * written
 
 
 def test_overlay2_gives_deleted_files_back_at_once(measured: Run) -> None:
@@ -127,6 +144,19 @@ def test_the_raw_output_and_the_pools_mappings_are_kept(measured: Run) -> None:
             assert (folder / "thin_dump.xml.gz").stat().st_size > 200
 
 
+def test_the_block_trace_holds_the_writes_in_the_ground_truths_format(measured: Run) -> None:
+    key = next(result.key for result in measured.manifest.results if result.cell == "direct-lvm.layer.files")
+    folder = measured.path / "raw" / key / "trace"
+    case = json.loads((folder / "case.json").read_text())
+    assert case["pool"]["chunk_size_bytes"] == 512 * 1024
+    step = next(step for step in case["steps"] if step["title"] == "write")
+    assert step["expect"]["mapped_blocks"]["0"] > 0
+    logs = [gzip.decompress((folder / op["iolog"]).read_bytes()).decode() for op in step["ops"] if op["op"] == "write"]
+    written = sum(int(line.split()[4]) for log in logs for line in log.splitlines() if " write " in line)
+    assert 16 * 2**20 <= written < 64 * 2**20
+    assert (folder / "thin_dump-begin.xml.gz").exists()
+
+
 def test_the_report_is_one_page_that_says_the_machine_was_emulated(measured: Run, cli: Any) -> None:
     done = cli("report", str(measured.path))
     assert done.returncode == 0, done.stderr[-2000:]
@@ -145,6 +175,21 @@ def test_a_run_that_is_done_already_is_resumed_without_a_machine(measured: Run, 
     assert len(open_run(measured.path).measurements) == len(measured.measurements)
 
 
+def test_a_failed_command_is_recorded_in_its_own_words_and_the_others_go_on(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "failing.yaml").write_text(FAILING)
+    done = cli("run", str(tmp_path / "failing.yaml"), "--results", str(tmp_path / "results"))
+    assert done.returncode == 1, done.stderr[-4000:]
+    run = open_run(Path(done.stdout.splitlines()[-1]))
+    results = {result.cell.rsplit(".", 1)[1]: result for result in run.manifest.results}
+    assert results["good"].status == "done"
+    assert results["bad"].status == "failed"
+    assert results["bad"].error is not None
+    assert results["bad"].error.returncode == 7
+    assert "what went wrong" in results["bad"].error.output
+    good = (run.path / "raw" / results["good"].key / "command-stdout.txt").read_text()
+    assert good == "a b; exit 9 \" $(exit 9) `id` 'q' * \n x"
+
+
 def test_a_runner_killed_at_random_points_leaks_nothing_and_resume_completes(cli: Any, tmp_path: Path) -> None:
     scenario, results = tmp_path / "killed.yaml", tmp_path / "results"
     scenario.write_text(KILLED)
@@ -158,7 +203,8 @@ def test_a_runner_killed_at_random_points_leaks_nothing_and_resume_completes(cli
             process.wait(draw.uniform(2, 45))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, kill)
-            process.wait(60)
+            status = process.wait(60)
+            assert status == (3 if kill == signal.SIGTERM else -kill)
         after = cli("doctor", "--json")
         assert after.returncode == 0, after.stderr
         assert cli.machines_running() == []

@@ -60,6 +60,14 @@ def test_what_was_not_measured_has_no_row(tmp_path: Path) -> None:
                 "loop_data_allocated"} & set(values(tmp_path))
 
 
+def test_what_the_host_gave_and_got_back_is_told_where_the_disk_is_sparse(tmp_path: Path) -> None:
+    before, after = sample(9, 4) | {"host_allocated": 8192}, sample(13, 8) | {"host_allocated": 4096}
+    write_cell(tmp_path, [before, after], [])
+    assert values(tmp_path)["host_disk_growth"] == -4096
+    write_cell(tmp_path, [sample(9, 4) | {"host_allocated": None}, sample(13, 8) | {"host_allocated": None}], [])
+    assert "host_disk_growth" not in values(tmp_path)
+
+
 def test_a_failed_pool_gives_no_counts_rather_than_zeros() -> None:
     failed = sample(1, 0, status="docker-thinpool: 0 65536 thin-pool Fail\n")
     assert "storage_used" not in space_of(failed, "direct-lvm")
