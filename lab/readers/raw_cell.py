@@ -89,14 +89,14 @@ def _phase_values(phase: Mapping[str, Any], kind: str, before: Mapping[str, Any]
 
 
 def _container_sizes(boundary: Mapping[str, Any]) -> int | None:
-    """Sum of the writable layers, as ``docker ps -s`` gives them; None where the daemon said nothing.
+    """Sum of the writable layers, as ``docker system df -v`` gives them; None where the daemon said nothing.
 
     The daemon leaves SizeRw out where it is zero.
     """
-    answer = boundary.get("daemon", {}).get("containers")
+    answer = boundary.get("daemon", {}).get("df")
     if answer is None or answer["status"] != 200:
         return None
-    return sum(int(container.get("SizeRw", 0)) for container in answer["body"])
+    return sum(int(container.get("SizeRw", 0)) for container in answer["body"]["Containers"] or [])
 
 
 def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:

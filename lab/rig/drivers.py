@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lab.errors import StorageMismatch
+from lab.errors import RigError, StorageMismatch
 from lab.readers.docker_info import DockerInfo, parse_docker_info
 from lab.rig import pools
 from lab.rig.machine import GUEST_FOLDER, Machine
@@ -57,9 +57,15 @@ GUEST_TIMED = f"{GUEST_FOLDER}/timed.sh"
 
 
 def timed_seconds(stderr: str) -> float:
-    """Seconds that timed.sh reported on the last line of standard error.  Raises ValueError where it did not."""
+    """Seconds that timed.sh reported on the last line of standard error.  Raises RigError where it did not."""
+    began, ended = timed_span(stderr)
+    return ended - began
+
+
+def timed_span(stderr: str) -> tuple[float, float]:
+    """When a timed command began and ended, by the machine's clock.  Raises RigError where timed.sh told no time."""
     lines = stderr.splitlines()
     if not lines or not lines[-1].startswith("timed: "):
-        raise ValueError(f"no time was reported: {stderr[-200:]!r}")
+        raise RigError(f"no time was reported: {stderr[-200:]!r}")
     began, ended = lines[-1].split()[1:3]
-    return float(ended) - float(began)
+    return float(began), float(ended)

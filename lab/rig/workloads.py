@@ -20,7 +20,7 @@ from lab.errors import CommandFailed, RigError
 from lab.readers.dmsetup import PoolStatus, parse_status
 from lab.readers.trace_case import build_case, parse_requests
 from lab.rig import pools, trace
-from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds
+from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
 from lab.rig.machine import GUEST_FOLDER, Machine, put
 from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
 from lab.scenario_steps import Step
@@ -66,6 +66,7 @@ class CellDriver:
         self._host_allocated = host_allocated
         self._phases: list[Phase] = []
         self._boundaries: list[str] = []
+        self._boundary_ended = 0.0
         self._containers: list[str] = []
         self._trace_began: float | None = None
         self._traced_from = 0
@@ -280,21 +281,21 @@ class CellDriver:
             self._machine.run(["sh", "-c", _DROP_CACHES])
         if not self._phases:
             self._boundary("begin")
-        phase = Phase(name, kind, self._now(), dropped_caches=drop_caches)
+        phase = Phase(name, kind, self._boundary_ended, dropped_caches=drop_caches)
         yield phase
-        phase.sync_seconds = timed(self._machine, ["sync"], timeout=_RUN_LIMIT_SECONDS)
-        phase.ended = self._now()
+        synced = self._machine.run(["bash", GUEST_TIMED, "sync"], timeout=_RUN_LIMIT_SECONDS)
+        began, phase.ended = timed_span(synced.stderr)
+        phase.sync_seconds = phase.ended - began
         self._boundary(name)
         self._phases.append(phase)
 
-    def _now(self) -> float:
-        return float(self._machine.run(["date", "+%s.%N"]).stdout)
-
     def _boundary(self, name: str) -> None:
+        """What pool, file systems and daemon say between two phases."""
         taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", "--docker",
                                    *sampler_places(self._cell)])
-        self._boundaries.append(json.dumps({"phase": name, "host_allocated": self._host_allocated(),
-                                            **json.loads(taken.stdout)}))
+        told = json.loads(taken.stdout)
+        self._boundary_ended = told["ended"]
+        self._boundaries.append(json.dumps({"phase": name, "host_allocated": self._host_allocated(), **told}))
 
     @contextmanager
     def _sampler(self) -> Iterator[None]:
