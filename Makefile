@@ -27,6 +27,10 @@ test: .venv/.ready lint ## Run all tests, those in a real VM included
 	.venv/bin/python -m pytest
 	.venv/bin/python -m pytest --nbmake --nbmake-timeout=240 -q notebooks
 
+.PHONY: bench
+bench: .venv/.ready ## Time the exact pool model against numpy and the dict loop, in one run
+	.venv/bin/python -m pytest -q tests/bench --benchmark-only
+
 .PHONY: test-fast
 test-fast: .venv/.ready lint ## Run the tests that need no VM
 	.venv/bin/python -m pytest -m 'not live'

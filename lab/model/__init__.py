@@ -1,0 +1,1 @@
+"""Models of storage drivers: pure, deterministic, no I/O."""

@@ -1,0 +1,380 @@
+"""Rules of the pool one by one, and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lab.errors import InputError
+from lab.model.metadata import PoolMetadata, kernel_rule_bytes, reserve_blocks, tool_rule_bytes
+from lab.model.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool
+
+CHUNK = 65536
+
+
+def make(blocks: int = 64, metadata: int | None = 1024, size: int | None = None, **features: bool) -> ThinPool:
+    pool = ThinPool(PoolConfig(CHUNK, blocks, metadata, **features))
+    pool.create_thin(0, size or 4 * blocks * CHUNK)
+    return pool
+
+
+def fill(pool: ThinPool, thin: int, blocks: int) -> None:
+    assert not pool.write(thin, np.arange(blocks) * CHUNK, CHUNK).failed.size
+
+
+def mode_of(pool: ThinPool) -> PoolMode:
+    return pool.mode
+
+
+def test_a_write_across_two_blocks_maps_both() -> None:
+    pool = make()
+    pool.write(0, CHUNK - 4096, 8192)
+    assert pool.used_data_blocks == 2
+
+
+def test_a_whole_block_is_neither_zeroed_nor_copied() -> None:
+    pool = make()
+    pool.write(0, 0, CHUNK)
+    pool.create_snapshot(1, 0)
+    pool.write(0, 0, CHUNK)
+    assert (pool.counters.bytes_zeroed, pool.counters.bytes_copied, pool.counters.shares_broken) == (0, 0, 1)
+    assert pool.used_data_blocks == 2
+
+
+def test_a_partial_write_zeroes_a_new_block_and_copies_an_old_one() -> None:
+    pool = make()
+    pool.write(0, 4096, 4096)
+    pool.create_snapshot(1, 0)
+    pool.write(1, 0, 4096)
+    assert (pool.counters.bytes_zeroed, pool.counters.bytes_copied) == (CHUNK, CHUNK)
+    assert pool.counters.write_amplification == (8192 + 2 * CHUNK) / 8192
+    skipping = make(skip_block_zeroing=True)
+    skipping.write(0, 4096, 4096)
+    assert skipping.counters.bytes_zeroed == 0
+
+
+def test_sharing_is_decided_by_time() -> None:
+    """The origin copied, and the snapshot is gone or has the block alone: the first write copies all the same."""
+    pool = make()
+    pool.write(0, 0, 4096)
+    pool.create_snapshot(1, 0)
+    pool.write(0, 0, 4096)
+    pool.write(1, 0, 4096)
+    assert pool.counters.copies == 2
+    fill(pool, 0, 4)
+    pool.create_snapshot(2, 0)
+    pool.delete_thin(2)
+    pool.write(0, 0, 4096)
+    assert pool.counters.copies == 3
+
+
+def test_wiping_a_device_takes_n_blocks_and_its_snapshot_2n() -> None:
+    """dmtest-python, t_space_use."""
+    pool = make(blocks=200)
+    fill(pool, 0, 100)
+    assert pool.used_data_blocks == 100
+    pool.create_snapshot(1, 0)
+    assert pool.used_data_blocks == 100
+    fill(pool, 1, 100)
+    assert pool.used_data_blocks == 200
+    assert (pool.exclusive_data_blocks(0), pool.shared_data_blocks(0)) == (100, 0)
+
+
+def test_copies_after_n_random_writes() -> None:
+    """Thornber: (1 - a**n) / (1 - a) with a = (d - 1) / d; also the expected number of distinct blocks."""
+    blocks = 2000
+    pool = make(blocks=2 * blocks)
+    fill(pool, 0, blocks)
+    pool.create_snapshot(1, 0)
+    writes = 3000
+    offsets = np.random.default_rng(5).integers(0, blocks, writes) * CHUNK
+    pool.write(0, offsets, 4096)
+    alpha = (blocks - 1) / blocks
+    expected = (1 - alpha**writes) / (1 - alpha)
+    assert pool.counters.copies == np.unique(offsets).size
+    assert pool.counters.copies == pytest.approx(expected, rel=0.03)
+
+
+def test_freed_blocks_wait_for_a_commit() -> None:
+    pool = make(blocks=4, error_if_no_space=True)
+    fill(pool, 0, 4)
+    pool.commit()
+    pool.discard(0, 0, 2 * CHUNK)
+    assert (pool.free_data_blocks, pool.allocatable_data_blocks) == (2, 0)
+    result = pool.write(0, [0, 3 * CHUNK, CHUNK], 4096)
+    assert (result.failed.tolist(), result.error, result.done) == ([0, 2], "ENOSPC", 3)
+    assert pool.mode is PoolMode.OUT_OF_DATA_SPACE
+    pool.commit()
+    assert mode_of(pool) is PoolMode.WRITE
+    assert not pool.write(0, [0, CHUNK], 4096).failed.size
+
+
+def test_a_full_pool_commits_before_it_gives_up() -> None:
+    pool = make(blocks=4, error_if_no_space=True)
+    fill(pool, 0, 4)
+    commits = pool.counters.commits
+    assert pool.write(0, 10 * CHUNK, 4096).failed.size == 1
+    assert pool.counters.commits == commits + 1
+
+
+def test_blocks_taken_and_freed_within_a_transaction_are_free_at_once() -> None:
+    pool = make(blocks=2)
+    fill(pool, 0, 2)
+    pool.discard(0, 0, CHUNK)
+    assert pool.allocatable_data_blocks == 1
+
+
+def test_queueing_stops_at_the_first_write_that_waits() -> None:
+    pool = make(blocks=2)
+    result = pool.write(0, np.array([0, 1, 0, 5, 1, 6]) * CHUNK, 4096)
+    assert (result.done, result.waits, result.failed.size) == (3, True, 0)
+    assert "queue_if_no_space" in pool.status_line()
+    pool.expire_no_space()
+    assert "out_of_data_space" in pool.status_line()
+    assert "error_if_no_space" in pool.status_line()
+    assert pool.write(0, 5 * CHUNK, 4096).error == "ENOSPC"
+    assert pool.resize_data(4)
+    assert "queue_if_no_space" in pool.status_line()
+    assert not pool.write(0, np.array([5, 6]) * CHUNK, 4096).waits
+
+
+def test_half_a_write_may_land() -> None:
+    pool = make(blocks=1, error_if_no_space=True)
+    assert pool.write(0, CHUNK - 4096, 8192).failed.tolist() == [0]
+    assert pool.thin(0).mapped_blocks == 1
+
+
+def test_allocation_is_next_fit_and_starts_anew_after_activation() -> None:
+    pool = make(blocks=8)
+    fill(pool, 0, 6)
+    pool.commit()
+    pool.discard(0, 0, 2 * CHUNK)
+    pool.commit()
+    pool.write(0, 20 * CHUNK, 4096)
+    assert pool.thin(0).blocks[20] == 6
+    pool.reactivate()
+    pool.write(0, 21 * CHUNK, 4096)
+    assert pool.thin(0).blocks[21] == 0
+
+
+def test_discards_take_whole_blocks_only() -> None:
+    pool = make()
+    fill(pool, 0, 4)
+    pool.discard(0, CHUNK // 2, CHUNK)
+    assert pool.thin(0).mapped_blocks == 4
+    pool.discard(0, CHUNK // 2, 2 * CHUNK)
+    assert pool.thin(0).mapped_blocks == 3
+    assert pool.counters.bytes_passed_down == CHUNK
+
+
+def test_shared_blocks_are_not_passed_down() -> None:
+    pool = make()
+    fill(pool, 0, 4)
+    pool.create_snapshot(1, 0)
+    pool.discard(0, 0, 4 * CHUNK)
+    assert (pool.used_data_blocks, pool.counters.bytes_passed_down) == (4, 0)
+    pool.discard(1, 0, 4 * CHUNK)
+    assert (pool.used_data_blocks, pool.counters.bytes_passed_down) == (0, 4 * CHUNK)
+
+
+def test_ignored_discards() -> None:
+    pool = make(ignore_discard=True)
+    fill(pool, 0, 1)
+    assert pool.discard(0, 0, CHUNK) == "EOPNOTSUPP"
+    assert pool.used_data_blocks == 1
+
+
+def test_metadata_runs_out_and_the_pool_fails() -> None:
+    pool = make(blocks=100000, metadata=256, size=100000 * CHUNK)
+    order = np.random.default_rng(1).permutation(100000) * CHUNK
+    result = pool.write(0, order, 4096)
+    first = int(result.failed[0])
+    assert pool.mode is PoolMode.FAIL
+    assert result.error == "EIO"
+    assert result.failed.size == order.size - first
+    assert pool.thin(0).mapped_blocks == first
+    assert pool.used_data_blocks == first + 1, "one block is allocated and has no owner"
+    assert pool.status_line().endswith("thin-pool Fail")
+    assert pool.write(0, 0, 4096).error == "EIO"
+    assert pool.discard(0, 0, CHUNK) == "EIO"
+    assert not pool.resize_metadata(512)
+    with pytest.raises(PoolRefused, match="fail"):
+        pool.create_thin(1, CHUNK)
+    pool.reactivate(metadata_blocks=512)
+    assert mode_of(pool) is PoolMode.WRITE
+    assert not pool.write(0, order[first : first + 10], 4096).failed.size
+
+
+def test_a_commit_that_finds_no_metadata_makes_the_pool_read_only() -> None:
+    pool = make(blocks=100000, metadata=256, size=100000 * CHUNK)
+    order = np.random.default_rng(1).permutation(100000) * CHUNK
+    metadata = pool.metadata
+    assert metadata is not None
+    position = 0
+    while pool.mode is PoolMode.WRITE:
+        pool.write(0, order[position], 4096)
+        position += 1
+        pool.commit()
+    assert pool.mode is PoolMode.OUT_OF_METADATA_SPACE
+    assert " ro " in pool.status_line()
+    assert pool.write(0, order[position], 4096).error == "EIO"
+    assert not pool.write(0, order[0], 4096).failed.size
+    assert pool.discard(0, 0, 1 << 30) is None
+    assert pool.thin(0).mapped_blocks == position
+    assert pool.resize_metadata(512)
+    assert mode_of(pool) is PoolMode.WRITE
+
+
+def test_low_water_mark_is_one_event() -> None:
+    pool = ThinPool(PoolConfig(CHUNK, 10, None, low_water_blocks=4))
+    pool.create_thin(0, 10 * CHUNK)
+    pool.write(0, np.arange(6) * CHUNK, 4096)
+    assert pool.counters.low_water_events == 0
+    pool.write(0, np.arange(6, 9) * CHUNK, 4096)
+    assert pool.counters.low_water_events == 1
+
+
+def test_flush_commits_only_a_changed_device() -> None:
+    pool = make()
+    pool.create_thin(1, CHUNK)
+    pool.write(0, 0, 4096)
+    assert not pool.flush(1)
+    assert pool.flush(0)
+    assert not pool.flush(0)
+
+
+def test_reads_allocate_nothing() -> None:
+    pool = make()
+    pool.write(0, 0, 4096)
+    assert pool.read(0, [0, CHUNK - 4096], 8192) == 8192 + 4096
+    assert pool.used_data_blocks == 1
+
+
+def test_odd_block_sizes() -> None:
+    chunk = 3 * CHUNK
+    pool = ThinPool(PoolConfig(chunk, 10, 1024))
+    pool.create_thin(0, 10 * chunk)
+    pool.write(0, [0, chunk - 1, chunk], [1, 2, 1])
+    assert pool.used_data_blocks == 2
+
+
+@pytest.mark.parametrize(("offset", "length"), [(-4096, 4096), (0, 0), (0, -1), (1 << 40, 4096), (4 * CHUNK - 1, 2)])
+def test_writes_outside_are_refused(offset: int, length: int) -> None:
+    pool = make(blocks=1)
+    with pytest.raises(PoolRefused, match="outside"):
+        pool.write(0, offset, length)
+    with pytest.raises(PoolRefused, match="outside"):
+        pool.write(0, [0, offset], [4096, length])
+    assert pool.used_data_blocks == 0
+
+
+def test_refusals_name_the_value() -> None:
+    pool = make()
+    for call, text in (
+        (lambda: pool.thin(7), "thin device 7"),
+        (lambda: pool.create_thin(0, CHUNK), "exists"),
+        (lambda: pool.create_snapshot(0, 0), "exists"),
+        (lambda: pool.create_snapshot(1, 9), "thin device 9"),
+        (lambda: pool.delete_thin(5), "thin device 5"),
+        (lambda: pool.create_thin(3, 0), "at least one byte"),
+        (lambda: pool.create_thin(3, 1 << 60), "at most"),
+        (lambda: pool.create_thin(1 << 24, CHUNK), "id 16777216"),
+        (lambda: pool.resize_data(1), "cannot shrink"),
+        (lambda: pool.resize_metadata(1), "cannot shrink"),
+        (lambda: pool.write(0, [0, 1], [1, 2, 3]), "2 offsets and 3 lengths"),
+        (lambda: pool.discard(0, 0, 1 << 50), "outside"),
+    ):
+        with pytest.raises(PoolRefused, match=text):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"chunk_size_bytes": 4096, "data_blocks": 1}, "multiple of 64 KiB"),
+        ({"chunk_size_bytes": CHUNK + 1, "data_blocks": 1}, "multiple of 64 KiB"),
+        ({"chunk_size_bytes": CHUNK, "data_blocks": 0}, "at least 1"),
+        ({"chunk_size_bytes": CHUNK, "data_blocks": 1 << 31}, "at most"),
+        ({"chunk_size_bytes": CHUNK, "data_blocks": 1, "low_water_blocks": -1}, "0 or more"),
+    ],
+)
+def test_bad_configurations(config: dict[str, int], text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        PoolConfig(**config)  # type: ignore[arg-type]
+
+
+def test_metadata_too_small() -> None:
+    with pytest.raises(InputError, match="too small"):
+        ThinPool(PoolConfig(CHUNK, 100, 4))
+    with pytest.raises(InputError, match="unknown"):
+        PoolConfig.from_sizes(CHUNK, CHUNK, features=["read_only"])
+
+
+def test_rules_of_thumb() -> None:
+    """The tool asks for about twice what one device needs, the kernel's rule for nearly three times."""
+    blocks = 1 << 17
+    metadata = PoolMetadata(1 << 15, blocks)
+    empty = metadata.live_blocks
+    pool = ThinPool(PoolConfig(CHUNK, blocks, 1 << 15))
+    pool.create_thin(0, blocks * CHUNK)
+    pool.write(0, np.random.default_rng(3).permutation(blocks) * CHUNK, 4096)
+    pool.commit()
+    assert pool.metadata is not None
+    needed = (pool.metadata.live_blocks - empty) * 4096
+    assert 17.5 < needed / blocks < 20
+    assert 1.6 < tool_rule_bytes(blocks * CHUNK, CHUNK, 1) / needed < 1.9
+    assert 2.4 < kernel_rule_bytes(blocks * CHUNK, CHUNK) / needed < 2.8
+    assert reserve_blocks(1 << 20) == 4096
+
+
+def test_sparsely_written_snapshots_break_the_rules_of_thumb() -> None:
+    """Data hardly grow, leaves are copied: the tool's rule breaks with one snapshot, the kernel's with two."""
+    blocks = 1 << 17
+    generator = np.random.default_rng(4)
+    pool = ThinPool(PoolConfig(CHUNK, blocks + 30000, 1 << 15, skip_block_zeroing=True))
+    pool.create_thin(0, blocks * CHUNK)
+    pool.write(0, generator.permutation(blocks) * CHUNK, 4096)
+    size = blocks * CHUNK
+    assert pool.metadata is not None
+    for snapshot, (tool_is_enough, kernel_is_enough) in ((0, (True, True)), (1, (False, True)), (2, (False, False))):
+        if snapshot:
+            pool.create_snapshot(snapshot, 0)
+            pool.write(snapshot, generator.integers(0, blocks, 8000) * CHUNK, 4096)
+            pool.commit()
+        needed = pool.metadata.live_blocks * 4096
+        assert (needed <= tool_rule_bytes(size, CHUNK, snapshot + 1)) is tool_is_enough
+        assert (needed <= kernel_rule_bytes(size, CHUNK)) is kernel_is_enough
+        assert pool.used_data_blocks < 1.13 * blocks
+
+
+def test_more_devices_than_a_node_holds() -> None:
+    pool = make(blocks=5000, metadata=1 << 14)
+    generator = np.random.default_rng(9)
+    for device in range(1, 700):
+        pool.create_thin(device, 64 * CHUNK)
+        pool.write(device, generator.integers(0, 64, 4) * CHUNK, 4096)
+    pool.commit()
+    assert pool.metadata is not None
+    census = pool.metadata.census()
+    assert census.devices > 3
+    assert census.details > 6
+    for device in generator.permutation(700).tolist():
+        pool.delete_thin(device)
+        assert pool.metadata.census().total == pool.metadata.live_blocks
+    census = pool.metadata.census()
+    assert (census.devices, census.details, pool.used_data_blocks) == (1, 1, 0)
+
+
+def test_many_snapshots_of_one_device() -> None:
+    """Owners of a block and of a node beyond two, and beyond one byte."""
+    pool = make(blocks=2000, metadata=8192)
+    fill(pool, 0, 1000)
+    for snapshot in range(1, 300):
+        pool.create_snapshot(snapshot, 0)
+    pool.write(150, np.arange(0, 1000, 7) * CHUNK, 4096)
+    assert pool.metadata is not None
+    assert pool.metadata.census().total == pool.metadata.live_blocks
+    for snapshot in range(300):
+        pool.delete_thin(snapshot)
+        assert pool.metadata.census().total == pool.metadata.live_blocks
+    assert pool.used_data_blocks == 0
