@@ -29,7 +29,7 @@ class Request:
 
 
 def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
-    """Writes and discards of blkparse's text in the format ``seconds action rwbs sector bytes``; reads are passed over.
+    """Queued writes and discards of blkparse's text, in the format ``seconds action rwbs sector bytes``.
 
     Raises ReaderError, with the line, where one is malformed.
     """
@@ -39,12 +39,13 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
         if not fields:
             continue
         try:
-            seconds, _, direction, sector, length = fields
+            seconds, action, direction, sector, length = fields
             request = Request(float(seconds), int(sector) * SECTOR_BYTES, int(length), "D" in direction)
         except ValueError:
             raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes`",
                               where=f"{name}:{number}") from None
-        if ("W" in direction or request.discard) and request.length_bytes:
+        # Q: queued, once a request; G, I, D, M, ... are its further life
+        if action == "Q" and ("W" in direction or request.discard) and request.length_bytes:
             requests.append(request)
     return sorted(requests, key=lambda request: request.seconds)
 

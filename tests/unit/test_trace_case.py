@@ -17,8 +17,9 @@ def boundary(used: int, mapped: int) -> dict[str, Any]:
     return {"dmsetup": STATUS.format(used=used, mapped=mapped)}
 
 
-def test_reads_and_empty_flushes_are_passed_over() -> None:
-    text = "0.1 Q R 8 4096\n0.2 Q WS 16 4096\n0.3 Q FN 0 0\n0.4 Q D 128 65536\n"
+def test_reads_empty_flushes_and_later_stages_of_a_request_are_passed_over() -> None:
+    text = ("0.1 Q R 8 4096\n0.2 Q WS 16 4096\n0.21 G WS 16 4096\n0.22 UT N 0 0\n0.23 I WS 16 4096\n"
+            "0.3 Q FN 0 0\n0.4 Q D 128 65536\n")
     assert parse_requests(text) == [Request(0.2, 8192, 4096, False), Request(0.4, 65536, 65536, True)]
 
 
