@@ -32,23 +32,13 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
     try:
-        status = app(standalone_mode=False)
+        app()
     except LabError as error:
         _say(f"lab: {error}")
         sys.exit(error.exit_code)
     except Interrupted:
         _say("lab: interrupted; what was measured is kept, and no machine is left running")
         sys.exit(3)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(3)
-    except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
-            error.show()            # type: ignore[attr-defined]
-            sys.exit(2)
-        raise
-    sys.exit(status if isinstance(status, int) else 0)
 
 
 class Interrupted(BaseException):
