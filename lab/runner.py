@@ -25,7 +25,6 @@ from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
     ARM,
     MEASURED,
-    SCHEMA_VERSION,
     CellRecord,
     CellResult,
     ClockCheck,
@@ -374,6 +373,3 @@ def new_run_folder(results: Path, scenario: Scenario) -> Path:
     folder = results / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder.mkdir(parents=True)
     return folder
-
-
-__all__ = ["SCHEMA_VERSION", "Block", "Job", "Runner", "new_run_folder", "plan"]

@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from lab.errors import ReaderError
+from lab.readers.text_file import open_bytes
 from lab.units import SECTOR_BYTES
 
 _LINE_BYTES = 1 << 16
@@ -42,7 +43,7 @@ class BlockIo:
 def is_blkparse(path: Path) -> bool:
     """Whether a file begins as blkparse text does, gzipped or not.  Raises ReaderError if it cannot be read."""
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             for _ in range(50):
                 line = file.readline(_LINE_BYTES)
                 if not line:
@@ -66,7 +67,7 @@ def read_blkparse(path: Path, event: str = "Q") -> Iterator[BlockIo]:
     device: str | None = None
     wanted = event.encode()
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             while line := file.readline(_LINE_BYTES):
                 number += 1
                 where = f"{path}:{number}"
@@ -100,12 +101,6 @@ def read_blkparse(path: Path, event: str = "Q") -> Iterator[BlockIo]:
         raise ReaderError(f"the gzipped file is damaged or cut off: {error}", where=f"{path}:{number}") from error
     except OSError as error:
         raise ReaderError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
 
 
 def _item(head: re.Match[bytes], where: str) -> BlockIo | None:

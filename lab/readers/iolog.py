@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lab.errors import ReaderError
+from lab.readers.text_file import open_bytes
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES = 1 << 16
@@ -68,7 +68,7 @@ class IoBatch:
 def is_iolog(path: Path) -> bool:
     """Whether a file begins as an I/O log does, gzipped or not.  Raises ReaderError if it cannot be read."""
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             return file.read(11) == b"fio version"
     except (OSError, EOFError, zlib.error) as error:
         raise ReaderError(f"cannot be read: {error}", where=str(path)) from error
@@ -85,7 +85,7 @@ def read_iolog(path: Path) -> Iterator[IoBatch]:
     version = 0
     rest = b""
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             while True:
                 part = file.read(_BLOCK_BYTES)
                 block, feed, rest = (rest + part).rpartition(b"\n")
@@ -116,12 +116,6 @@ def read_writes(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate([offsets for offsets, _ in parts]), np.concatenate([lengths for _, lengths in parts])
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
 
 
 def _version(head: bytes, where: str) -> int:

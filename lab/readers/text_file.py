@@ -1,11 +1,25 @@
-"""A text file, gzipped or not, or the reason why it is none."""
+"""Files that may be gzipped, told by their first bytes: whole as text, or as a stream of bytes."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from io import BufferedIOBase
+from pathlib import Path
 
 from lab.errors import ReaderError
+
+_GZIP = b"\x1f\x8b"
+
+
+def open_bytes(path: Path) -> BufferedIOBase:
+    """The file's bytes, unzipped, as a stream.
+
+    Opening and reading raise OSError, EOFError and zlib.error: the reader knows the line it had come to.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(len(_GZIP)) == _GZIP
+    return gzip.open(path, "rb") if zipped else path.open("rb")
 
 
 def load_text(path: str, source: str) -> str:
@@ -16,7 +30,7 @@ def load_text(path: str, source: str) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ReaderError(f"cannot be read: {why}", where=source) from None
-    if raw.startswith(b"\x1f\x8b"):
+    if raw.startswith(_GZIP):
         try:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:

@@ -13,13 +13,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lab.errors import ReaderError
+from lab.readers.text_file import open_bytes
 
 _PART_BYTES = 1 << 16
 _MAX_DIGITS = 18
@@ -114,7 +115,7 @@ def iterate_thin_dump(path: Path) -> Iterator[DumpItem]:
     """Superblock, then each device with its mappings behind it.  Raises ReaderError as above."""
     reader = _Reader(path)
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             while part := file.read(_PART_BYTES):
                 yield from reader.feed(part)
             yield from reader.feed(b"", final=True)
@@ -122,12 +123,6 @@ def iterate_thin_dump(path: Path) -> Iterator[DumpItem]:
         raise ReaderError(f"the gzipped file is damaged or cut off: {error}", where=reader.where) from error
     except OSError as error:
         raise ReaderError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
 
 
 class _Reader:
