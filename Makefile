@@ -21,6 +21,21 @@ quickstart: .venv/.ready ## Install what is missing, measure three storages in a
 	@run=$$($(LAB) run scenarios/quickstart.yaml); status=$$?; [ -n "$$run" ] || exit $$status; \
 	 echo "The report:" && $(LAB) report "$$(tail -n 1 <<<"$$run")" && exit $$status
 
+# Hours of measuring: what results/ holds, once more, beside it.  Called again, it goes on where it stopped.
+REFERENCE := results/repeated
+REFERENCE_RUNS := reference/reference reference/reference-traces reference/autoextend \
+	validation/churn validation/deep validation/large validation/mixed
+.PHONY: reference
+reference: .venv/.ready ## Measure the reference, validation and A/A runs again (hours; goes on if interrupted)
+	@$(LAB) doctor --install
+	@for run in $(REFERENCE_RUNS); do \
+	   name=$$(basename $$run); scenario=scenarios/$$name.yaml; \
+	   [ -f $$scenario ] || scenario=scenarios/validation/$$name.yaml; \
+	   mkdir -p $(REFERENCE)/$$run && $(LAB) run $$scenario --resume $(REFERENCE)/$$run || exit; \
+	 done
+	@mkdir -p $(REFERENCE)/aa && $(LAB) run scenarios/aa.yaml --against scenarios/aa.yaml --resume $(REFERENCE)/aa
+	@$(LAB) report $(REFERENCE)/reference/reference
+
 .PHONY: test
 test: .venv/.ready lint ## Run all tests, those in a real VM included
 	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2

@@ -51,7 +51,7 @@ class RigError(LabError):
 
 
 class StorageMismatch(RigError):
-    """``docker info`` does not show the storage that was asked for."""
+    """Docker, LVM or a mount does not show the storage that was asked for."""
 
 
 class ConnectionLost(RigError):

@@ -46,19 +46,25 @@ from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, format_bytes
 KEY_VERSION = 1
 """Part of every content key: raised when a cell of the same options would be measured in another way."""
 
-Storage = Literal["loop-lvm", "direct-lvm", "overlay2-ext4"]
+Storage = Literal["loop-lvm", "direct-lvm", "direct-lvm-docker", "overlay2-ext4", "overlay2-xfs"]
 Target = Literal["layer", "volume"]
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
 _METADATA_BYTES_PER_BLOCK = 48      # thin-provisioning.rst: 48 * data device / data block, at least 2 MiB
 
+_LVM_DEFAULTS: dict[str, int] = {"data_percent": 95, "metadata_percent": 1,
+                                 "autoextend_threshold": 80, "autoextend_percent": 20}
 _STORAGE_DEFAULTS: dict[str, dict[str, int]] = {
     "loop-lvm": {"chunk_size": 64 * KiB},
-    "direct-lvm": {"chunk_size": 512 * KiB, "data_percent": 95, "metadata_percent": 1,
-                   "autoextend_threshold": 80, "autoextend_percent": 20},
+    "direct-lvm": {"chunk_size": 512 * KiB, **_LVM_DEFAULTS},
+    "direct-lvm-docker": {**_LVM_DEFAULTS, "force": False},
     "overlay2-ext4": {},
+    "overlay2-xfs": {},
 }
 """The options that a storage takes besides label and discard, with their defaults."""
+
+_FIXED_CHUNK_BYTES = {"direct-lvm-docker": 512 * KiB}
+"""Storages whose data block nobody chooses: the daemon's own set-up always takes 512 KiB."""
 
 
 class MachineSpec(Part):
@@ -68,6 +74,11 @@ class MachineSpec(Part):
     spare_disk_bytes: Size = Field(default=4 * GiB, alias="spare_disk", ge=GiB, le=16 * TiB)
     disks: Literal["full", "sparse"] = "full"
     """full: written once, the host ignores discards.  sparse: discards reach the host."""
+
+
+def driver_of(storage: str) -> Literal["devicemapper", "overlay2"]:
+    """Docker's storage driver for a storage's name."""
+    return "overlay2" if storage.startswith("overlay2") else "devicemapper"
 
 
 class StorageSpec(Part):
@@ -80,7 +91,20 @@ class StorageSpec(Part):
     metadata_percent: StrictInt | None = Field(default=None, ge=1, le=50)
     autoextend_threshold: StrictInt | None = Field(default=None, ge=50, le=100)
     autoextend_percent: StrictInt | None = Field(default=None, ge=1, le=1000)
+    force: StrictBool | None = Field(default=None, repr=False)      # a set-up's key is made of the rest
+    """``dm.directlvm_device_force``: take the disk although it carries a file system."""
     discard: StrictBool = False
+    """File systems below the containers are mounted with the option ``discard``."""
+
+    @property
+    def driver(self) -> Literal["devicemapper", "overlay2"]:
+        """Docker's storage driver."""
+        return driver_of(self.storage)
+
+    @property
+    def on_lvm(self) -> bool:
+        """Whether LVM made the pool: it takes the whole pool disk, and dmeventd watches it."""
+        return self.storage.startswith("direct-lvm")
 
     @model_validator(mode="before")
     @classmethod
@@ -98,6 +122,8 @@ class StorageSpec(Part):
             return {"label": "x", **given}      # the complaint is about the storage
         defaults = _STORAGE_DEFAULTS[storage]
         takes = ["label", "discard", *defaults]
+        if given.get("chunk_size") == _FIXED_CHUNK_BYTES.get(storage):      # a spec read back
+            given.pop("chunk_size", None)
         for key in given:
             if key != "storage" and key not in takes:
                 raise problem(f"{key} {show(given[key])} does not apply to {storage}; it takes {', '.join(takes)}",
@@ -105,6 +131,8 @@ class StorageSpec(Part):
         filled = {"label": storage, **defaults, **given}
         if "chunk_size" not in given and "chunk_size" in defaults:
             filled["chunk_size"] = f"{defaults['chunk_size']}B"
+        if storage in _FIXED_CHUNK_BYTES:
+            filled["chunk_size"] = f"{_FIXED_CHUNK_BYTES[storage]}B"
         return filled
 
     @model_validator(mode="after")
@@ -148,11 +176,20 @@ class StepsWorkload(_Workload):
     kind: Literal["steps"] = "steps"
     steps: tuple[Step, ...] = Field(min_length=1)
     containers: StrictInt = Field(default=1, ge=1, le=64)
+    rounds: StrictInt = Field(default=1, ge=1, le=1000)
+    """How often the steps are done, each time with new containers: containers that come and go."""
     trace: StrictBool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> StepsWorkload:
         check_order(self.steps, self.image)
+        if self.rounds > 1:
+            kinds = [step.kind for step in self.steps]
+            if "remove" not in kinds or "remove_image" in kinds:
+                raise problem("with rounds the steps must remove their containers and keep the image", key="rounds",
+                              remedy="add the step remove, and leave out remove_image")
+            if self.trace:
+                raise problem("a trace is of one round", key="trace", remedy="trace in a workload without rounds")
         return self
 
 
@@ -224,9 +261,9 @@ class Cell:
         """16 hexadecimal digits that change with everything that decides the cell's result, and with nothing else."""
         content = {
             "version": KEY_VERSION,
-            "storage": self.storage.model_dump(mode="json"),
+            "storage": _content(self.storage),
             "target": self.target,
-            "workload": self.workload.model_dump(mode="json", exclude={"jobs", "image_file", "targets"}),
+            "workload": _content(self.workload, "jobs", "image_file", "targets"),
             "machine": machine.model_dump(mode="json"),
             "seed": seed,
             "repetition": repetition,
@@ -234,6 +271,17 @@ class Cell:
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_ADDED_LATER = {"force": None, "rounds": 1}
+"""Fields that the first keys did not have, with the value that means what was done then."""
+
+
+def _content(part: Part, *left_out: str) -> dict[str, Any]:
+    """What a part adds to a content key, which a field at its old meaning leaves as it was."""
+    content = part.model_dump(mode="json", exclude=set(left_out))
+    return {name: value for name, value in content.items()
+            if name not in _ADDED_LATER or value != _ADDED_LATER[name]}
 
 
 class Scenario(Part):

@@ -15,7 +15,8 @@ from lab.units import parse_duration, parse_size
 KiB, MiB, GiB, TiB = 1024, 1024**2, 1024**3, 1024**4
 UPDATE_STEP_BYTES = 4 * KiB
 LARGE_FILE = "large.bin"
-"""The large file that lab/app:1 has in /data."""
+_WITH_LARGE_FILE = ("lab/app:1", "lab/large:1")
+"""Images of the box that have the large file in /data, of 32 MiB and of 100 MiB."""
 
 
 class Part(BaseModel):
@@ -157,7 +158,7 @@ Step = Annotated[
 def check_order(steps: Sequence[AnyStep], image: str) -> None:
     """Raises a problem at the step that cannot be done after those before it."""
     started = removed = False
-    there = set() if image in BOX_IMAGES and image != "lab/app:1" else {LARGE_FILE}
+    there = set() if image in BOX_IMAGES and image not in _WITH_LARGE_FILE else {LARGE_FILE}
     for number, step in enumerate(steps):
         kind = step.kind
 
@@ -186,7 +187,7 @@ def check_order(steps: Sequence[AnyStep], image: str) -> None:
             if step.amount_bytes % UPDATE_STEP_BYTES:
                 raise refuse(f"amount {step.amount_bytes} B is no multiple of 4KiB")
             if step.file == LARGE_FILE and LARGE_FILE not in there:
-                raise refuse(f"{LARGE_FILE} is not there; lab/app:1 has it until it is deleted")
+                raise refuse(f"{LARGE_FILE} is not there; {' and '.join(_WITH_LARGE_FILE)} have it until it is deleted")
         elif isinstance(step, Delete):
             if step.what not in there:
                 raise refuse(f"{step.what!r} was not written before, or is deleted already; "

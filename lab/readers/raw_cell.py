@@ -18,6 +18,7 @@ from lab.readers.dmsetup import PoolStatus, parse_status
 from lab.readers.fio import DirectionStats, read_fio
 from lab.readers.proc import parse_diskstats, parse_meminfo
 from lab.records import ARM, MEASURED
+from lab.scenario import driver_of
 from lab.units import METADATA_BLOCK_BYTES, sectors_to_bytes
 
 Row = dict[str, Any]
@@ -106,10 +107,10 @@ def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
         used = (mount["blocks"] - mount["free_blocks"]) * mount["block_bytes"]
         if name == "volumes":
             values["volume_used"] = used
-        elif kind == "overlay2-ext4":
+        elif driver_of(kind) == "overlay2":
             values["storage_used"] = used
             values["inodes_used"] = mount["files"] - mount["free_files"]
-    if kind != "overlay2-ext4" and sample.get("dmsetup"):
+    if driver_of(kind) == "devicemapper" and sample.get("dmsetup"):
         values |= _pool_space(sample["dmsetup"])
     for name, allocated in sample.get("loops", {}).items():
         values[f"loop_{name}_allocated"] = allocated

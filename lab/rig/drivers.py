@@ -10,7 +10,8 @@ from lab.rig import pools
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import StorageSpec
 
-_DRIVER = {"loop-lvm": "devicemapper", "direct-lvm": "devicemapper", "overlay2-ext4": "overlay2"}
+_BACKING = {"overlay2-ext4": "extfs", "overlay2-xfs": "xfs"}
+"""The words of ``docker info`` for the file system below overlay2."""
 
 
 def start_daemon(machine: Machine, storage: StorageSpec, options: list[str]) -> tuple[DockerInfo, float]:
@@ -20,18 +21,22 @@ def start_daemon(machine: Machine, storage: StorageSpec, options: list[str]) -> 
     Raises StorageMismatch where driver, pool, block size or backing file system
     is not what was asked.
     """
-    configuration = {"storage-driver": _DRIVER[storage.storage], "storage-opts": options}
+    configuration = {"storage-driver": storage.driver, "storage-opts": options}
     machine.run(["install", "-D", "-m", "0644", "/dev/stdin", "/etc/docker/daemon.json"],
                 stdin=(json.dumps(configuration, indent=2) + "\n").encode())
     seconds = timed(machine, ["systemctl", "start", "docker.service"], timeout=300)
     info = parse_docker_info(machine.run(["docker", "info", "--format", "{{json .}}"]).stdout)
     refuse_other_storage(info, storage)
+    if storage.on_lvm:
+        pools.refuse_other_pool(machine, storage)
+    elif storage.driver == "overlay2":
+        refuse_other_mounts(machine, [pools.DATA_ROOT], storage)
     return info, seconds
 
 
 def refuse_other_storage(info: DockerInfo, storage: StorageSpec) -> None:
     """Raises StorageMismatch unless ``docker info`` shows the storage that was asked for."""
-    seen: list[tuple[str, object, object]] = [("driver", info.driver, _DRIVER[storage.storage])]
+    seen: list[tuple[str, object, object]] = [("driver", info.driver, storage.driver)]
     if (told := info.devicemapper) is not None:
         seen.append(("block size", told.block_size_bytes, storage.chunk_size_bytes))
         if storage.storage == "loop-lvm":
@@ -40,11 +45,20 @@ def refuse_other_storage(info: DockerInfo, storage: StorageSpec) -> None:
             seen.append(("pool", told.pool_name, "docker-thinpool"))
             seen.append(("data loop file", told.data_loop_file, None))
     if info.overlay2 is not None:
-        seen.append(("backing file system", info.overlay2.backing_filesystem, "extfs"))
+        seen.append(("backing file system", info.overlay2.backing_filesystem, _BACKING[storage.storage]))
         seen.append(("d_type", info.overlay2.supports_d_type, True))
     for what, got, wanted in seen:
         if got != wanted:
             raise StorageMismatch(f"docker info shows {what} {got!r} where {storage.label} asks for {wanted!r}")
+
+
+def refuse_other_mounts(machine: Machine, mounts: list[str], storage: StorageSpec) -> None:
+    """Raises StorageMismatch unless the file systems are mounted with ``discard`` just where that was asked for."""
+    for mount in mounts:
+        options = machine.run(["findmnt", "-rno", "OPTIONS", "--mountpoint", mount]).stdout.strip().split(",")
+        if ("discard" in options) != storage.discard:
+            raise StorageMismatch(f"{mount} is mounted with {','.join(options)!r} where {storage.label} asks for "
+                                  f"{'discard' if storage.discard else 'no discard'}")
 
 
 def timed(machine: Machine, argv: list[str], *, timeout: float) -> float:

@@ -20,7 +20,7 @@ def traced_device(machine: Machine, cell: Cell, container: str) -> tuple[str, st
     """The device to trace, and its thin device's name where it is one."""
     if cell.target == "volume":
         return pools.SPARE_DISK, None
-    if cell.storage.storage == "overlay2-ext4":
+    if cell.storage.driver == "overlay2":
         return pools.POOL_DISK, None
     name = machine.run(["docker", "inspect", "--format", "{{.GraphDriver.Data.DeviceName}}", container]).stdout.strip()
     return f"/dev/mapper/{name}", name

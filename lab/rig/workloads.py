@@ -20,7 +20,7 @@ from lab.errors import CommandFailed, RigError
 from lab.readers.dmsetup import PoolStatus, parse_status
 from lab.readers.trace_case import build_case, parse_requests
 from lab.rig import pools, trace
-from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
+from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds, timed_span
 from lab.rig.machine import GUEST_FOLDER, Machine, put
 from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
 from lab.scenario_steps import Step
@@ -111,7 +111,7 @@ class CellDriver:
 
     def _steps(self, workload: StepsWorkload) -> None:
         counts: dict[str, int] = {}
-        for step in workload.steps:
+        for step in workload.steps * workload.rounds:
             counts[step.kind] = counts.get(step.kind, 0) + 1
             name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
             self._say(f"{self._cell.id}: {name}")
@@ -210,6 +210,8 @@ class CellDriver:
                 "/bin/sh", "-c", _IDLE,
             ], timeout=_RUN_LIMIT_SECONDS)
             self._containers.append(name)
+        if self._cell.storage.driver == "devicemapper":
+            refuse_other_mounts(self._machine, [self._layer_mount(self._containers[0])], self._cell.storage)
         return seconds
 
     def _mounts(self, container: str) -> list[str]:
@@ -238,7 +240,7 @@ class CellDriver:
         storage = self._cell.storage
         if self._cell.target == "volume":
             places = [pools.volumes_mount(storage)]
-        elif storage.storage == "overlay2-ext4":
+        elif storage.driver == "overlay2":
             places = [pools.DATA_ROOT]
         else:
             places = [self._layer_mount(name) for name in self._containers]
@@ -308,7 +310,7 @@ class CellDriver:
 
     def _thin_dump(self, file: str = "thin_dump.xml.gz") -> None:
         """The mappings of the whole pool, of a metadata snapshot: the pool goes on."""
-        if self._cell.storage.storage == "overlay2-ext4":
+        if self._cell.storage.driver == "overlay2":
             return
         status = json.loads(self._boundaries[-1])["dmsetup"]
         pool = next(name for name, told in parse_status(status).items() if isinstance(told, PoolStatus))

@@ -75,7 +75,7 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new, 1)
 
 
-@pytest.mark.parametrize("file", sorted(SCENARIOS.glob("*.yaml")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(SCENARIOS.rglob("*.yaml")), ids=lambda file: file.name)
 def test_every_scenario_of_the_repository_loads(file: Path) -> None:
     scenario = load_scenario(file)
     ids = [cell.id for cell in scenario.cells()]
@@ -108,6 +108,40 @@ def test_values_units_and_defaults(folder: Path) -> None:
 def test_a_storage_made_in_code_has_the_same_defaults_as_one_from_a_file() -> None:
     spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size_bytes": 131072})
     assert (spec.label, spec.chunk_size_bytes, spec.data_percent) == ("direct-lvm", 131072, 95)
+
+
+KEYS_OF_FIRST_RUNS = {"direct-64k.layer.fio": "84c410d99dee007a", "loop-lvm.layer.files": "0a409f42ae1302e4"}
+
+
+def test_the_daemons_own_set_up_takes_everything_but_a_chunk_size(folder: Path) -> None:
+    named = changed("{storage: direct-lvm, label: direct-64k, chunk_size: 64KiB}",
+                    "{storage: direct-lvm-docker, data_percent: 60, metadata_percent: 2, autoextend_threshold: 70, "
+                    "autoextend_percent: 10, force: true}")
+    spec = load(folder, named).storages[1]
+    assert (spec.chunk_size_bytes, spec.data_percent, spec.metadata_percent) == (512 * 1024, 60, 2)
+    assert (spec.autoextend_threshold, spec.autoextend_percent, spec.force) == (70, 10, True)
+    assert StorageSpec.model_validate(spec.model_dump()) == spec
+    with pytest.raises(InputError, match="chunk_size '64KiB' does not apply to direct-lvm-docker"):
+        load(folder, changed("storage: direct-lvm", "storage: direct-lvm-docker"))
+
+
+def test_a_content_key_stays_what_it_was_before_options_were_added(folder: Path) -> None:
+    """A run that was begun then can still be resumed."""
+    cells = {cell.id: cell for cell in load(folder, GOOD).cells()}
+    keys = {name: cells[name].content_key(MachineSpec(), 7, 1, "box") for name in
+            ("direct-64k.layer.fio", "loop-lvm.layer.files")}
+    assert keys == KEYS_OF_FIRST_RUNS
+
+
+def test_rounds_need_containers_that_go(folder: Path) -> None:
+    rounds = GOOD.replace("      - remove_image\n", "").replace("    steps:", "    rounds: 3\n    steps:")
+    files = load(folder, rounds).workload[1]
+    assert isinstance(files, StepsWorkload)
+    assert files.rounds == 3
+    with pytest.raises(InputError, match="with rounds the steps must remove"):
+        load(folder, GOOD.replace("    steps:", "    rounds: 3\n    steps:"))
+    with pytest.raises(InputError, match="a trace is of one round"):
+        load(folder, rounds.replace("    rounds: 3", "    rounds: 3\n    trace: true"))
 
 
 BAD = {
