@@ -127,7 +127,7 @@ class Program(RuleBasedStateMachine):
         used = self.oracle.used()
         for pool in self.pools:
             assert pool.used_data_blocks == len(used)
-            assert set(np.flatnonzero(pool._data.used_mask()).tolist()) == used
+            assert set(np.flatnonzero(pool.data.used_mask()).tolist()) == used
             assert (pool.mode.shown == "out_of_data_space") == self.oracle.full
             for thin, expected in self.oracle.maps.items():
                 assert mapping_of(pool, thin) == expected

@@ -268,6 +268,24 @@ def test_writes_outside_are_refused(offset: int, length: int) -> None:
     assert pool.used_data_blocks == 0
 
 
+@pytest.mark.parametrize("bad", [-4096, -(1 << 62), 256 * CHUNK, (1 << 63) - 4096, (1 << 63) - 1])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_one_bad_write_refuses_them_all(bad: int, mixed: bool) -> None:
+    """Also one far behind in a long array, after writes that would have been done, and where sums overflow."""
+    pool = make()
+    pool.write(0, np.arange(20) * CHUNK, 4096)
+    before, counted = pool.status_line(), repr(pool.counters)
+    offsets = np.random.default_rng(1).integers(0, 20, 100_000) * CHUNK
+    offsets[40_000] = 30 * CHUNK
+    offsets[99_000] = bad
+    lengths = np.where(np.arange(offsets.size) % 2, 4096, 512) if mixed else 4096
+    with pytest.raises(PoolRefused, match="outside"):
+        pool.write(0, offsets, lengths)
+    assert (pool.status_line(), repr(pool.counters), pool.thin(0).mapped_blocks) == (before, counted, 20)
+    with pytest.raises(PoolRefused, match="outside"):
+        pool.read(0, offsets, lengths)
+
+
 def test_refusals_name_the_value() -> None:
     pool = make()
     for call, text in (
