@@ -25,27 +25,26 @@ as used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.model.btree import LAST_KEY, Node, SmallTree, Tree, count_nodes, max_entries
+from lab.model.btree import Tree
+from lab.model.btree_remove import remove
+from lab.model.data_space import BITMAP_ENTRIES, COUNT_VALUE_BYTES, DataSpace
+from lab.model.mappings import Mappings, MappingsInProgress, RemovableMappings
+from lab.model.metadata_rules import kernel_rule_bytes, tool_rule_bytes
+from lab.model.nodes import LAST_KEY, Node, count_nodes, max_entries
+from lab.model.small_tree import SmallTree
 from lab.model.spacemap import SpaceMap
-from lab.units import METADATA_BLOCK_BYTES
-
-BITMAP_ENTRIES = (METADATA_BLOCK_BYTES - 16) * 4
-"""Blocks that one bitmap block describes, two bits each (``sm_ll_init``): 16320."""
 
 MAX_METADATA_BLOCKS = 255 * BITMAP_ENTRIES
 """More metadata than this is not used (``DM_SM_METADATA_MAX_BLOCKS``)."""
 
 RESERVE_MAX_BLOCKS = 4096
-MAPPING_VALUE_BYTES, DETAILS_VALUE_BYTES, INDEX_VALUE_BYTES, COUNT_VALUE_BYTES = 8, 24, 16, 4
-_CACHED_ENTRIES = 64
-_HASH_FACTOR = 4294967291
+MAPPING_VALUE_BYTES, DETAILS_VALUE_BYTES = 8, 24
 
 
 class MetadataFull(RuntimeError):
@@ -68,39 +67,6 @@ def empty_pool_blocks(metadata_blocks: int, data_blocks: int) -> int:
     829
     """
     return PoolMetadata(metadata_blocks, data_blocks).used_blocks
-
-
-def tool_rule_bytes(data_size_bytes: int, chunk_size_bytes: int, thins: int) -> int:
-    """Metadata size by the rule of thin_metadata_size: (1 + ⌈blocks / 126⌉ + thins) x 4 KiB.
-
-    >>> tool_rule_bytes(1 << 40, 65536, 1) // 1048576
-    520
-    """
-    blocks = -(-data_size_bytes // chunk_size_bytes)
-    return (1 + -(-blocks // 126) + thins) * METADATA_BLOCK_BYTES
-
-
-def kernel_rule_bytes(data_size_bytes: int, chunk_size_bytes: int) -> int:
-    """Metadata size by thin-provisioning.rst: 48 x data size / block size, 2 MiB to 16 GiB.
-
-    >>> kernel_rule_bytes(1 << 40, 65536) // 1048576
-    768
-    """
-    return min(max(48 * data_size_bytes // chunk_size_bytes, 2 << 20), 16 << 30)
-
-
-class Mappings(Protocol):
-    """Mappings of one thin device, as the trees ask for them (it is a KeySource)."""
-
-    def keys_at(self, low: int, high: int, ranks: Sequence[int]) -> list[int]:
-        """Mapped virtual blocks of the given ranks in [low, high)."""
-        ...
-
-    def data_in(self, low: int, high: int) -> NDArray[np.int64]:
-        """Data blocks mapped in [low, high), in the order of the virtual blocks."""
-        ...
-
-    def __contains__(self, key: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +110,7 @@ class PoolMetadata:
         self._index_block = self._take()
         self._counts = SmallTree(self, COUNT_VALUE_BYTES)
         self._add_bitmaps()
-        self._data = _DataSpace(self)
+        self._data = DataSpace(self)
         self._devices = SmallTree(self, MAPPING_VALUE_BYTES)
         self._details = SmallTree(self, DETAILS_VALUE_BYTES)
         self._tree: Tree[Mappings] = Tree(self, max_entries(MAPPING_VALUE_BYTES), self._leaf_copied)
@@ -400,11 +366,11 @@ class PoolMetadata:
         self.drop_reference(root)
         blocks = virtual_blocks.tolist()
         for place, block in enumerate(blocks):
-            root, leaf, *_ = self._tree.remove(root, block, mappings)
+            root, leaf, *_ = remove(self._tree, root, block, mappings)
             leaf.count -= 1
             self._data.drop_one(mappings.unmap(block))
             if place + 1 == len(blocks) or blocks[place + 1] != block + 1:
-                root, *_ = self._tree.remove(root, block + 1, mappings)
+                root, *_ = remove(self._tree, root, block + 1, mappings)
         self._roots[thin] = root
         self._devices.put(thin)
 
@@ -421,144 +387,6 @@ class PoolMetadata:
         self._data.own(mappings.data_in(low, high))
 
 
-class MappingsInProgress(Mappings, Protocol):
-    """Mappings in the middle of a batch: the first ``position`` of the new ones are in place."""
-
-    position: int
-
-
-class RemovableMappings(Mappings, Protocol):
-    """Mappings that can be taken out."""
-
-    def unmap(self, key: int) -> int:
-        """Take one virtual block out; returns its data block."""
-        ...
-
-
-class _DataSpace:
-    """The space map of the data blocks as it lies in the metadata: bitmaps, their index, counts above two.
-
-    A data block's count is the number of mapping leaves that hold it: a snapshot adds none until a
-    leaf is copied.
-    """
-
-    def __init__(self, metadata: PoolMetadata) -> None:
-        self._metadata = metadata
-        self.index = SmallTree(metadata, INDEX_VALUE_BYTES)
-        self.counts = SmallTree(metadata, COUNT_VALUE_BYTES)
-        self.bitmaps: list[int] = []
-        self._extra: NDArray[np.uint16] | None = None
-        """Owners beyond the first, by data block."""
-        self._data_blocks = 0
-        self._touched: set[int] = set()
-        self._last = -1
-        self._slots: list[int] = [-1] * _CACHED_ENTRIES
-        self._dirty: list[bool] = [False] * _CACHED_ENTRIES
-
-    @property
-    def shared_counts(self) -> int:
-        """Data blocks with more than two owners."""
-        return len(self.counts.keys.keys)
-
-    def extend(self, data_blocks: int) -> None:
-        for index in range(len(self.bitmaps), -(-data_blocks // BITMAP_ENTRIES)):
-            self.bitmaps.append(self._metadata.new_block())
-            self._touched.add(index)
-            self._save(index)
-        if self._extra is not None:
-            self._extra = np.concatenate([self._extra, np.zeros(data_blocks - self._data_blocks, np.uint16)])
-        self._data_blocks = data_blocks
-        self._last = -1
-
-    def touch(self, index: int) -> None:
-        """A bitmap is written: it moves, once a transaction, and so will its entry in the index."""
-        if index == self._last:
-            return
-        self._last = index
-        slot = (index * _HASH_FACTOR) & (_CACHED_ENTRIES - 1)
-        if self._dirty[slot] and self._slots[slot] == index and index in self._touched:
-            return
-        self._load(index)
-        if index not in self._touched:
-            self._touched.add(index)
-            old = self.bitmaps[index]
-            self.bitmaps[index] = self._metadata.new_block()
-            self._metadata.free_block(old)
-        self._save(index)
-
-    def own(self, blocks: NDArray[np.int64]) -> None:
-        """Each block gets one owner more."""
-        if not blocks.size:
-            return
-        if self._extra is None:
-            self._extra = np.zeros(self._data_blocks, np.uint16)
-        for index in np.unique(blocks // BITMAP_ENTRIES).tolist():
-            self.touch(index)
-        self._extra[blocks] += 1
-        for block in blocks[self._extra[blocks] >= 2].tolist():
-            self.counts.put(block)
-
-    def drop(self, blocks: NDArray[np.int64]) -> None:
-        """Each block gets one owner less; the last one frees it."""
-        if not blocks.size:
-            return
-        for index in np.unique(blocks // BITMAP_ENTRIES).tolist():
-            self.touch(index)
-        if self._extra is None:
-            return
-        extra = self._extra[blocks]
-        for block in blocks[extra >= 2].tolist():
-            self._drop_count(block)
-        self._extra[blocks] = np.where(extra > 0, extra - 1, 0)
-
-    def drop_one(self, block: int) -> None:
-        """As ``drop``, for one block."""
-        self.touch(block // BITMAP_ENTRIES)
-        if self._extra is None:
-            return
-        extra = int(self._extra[block])
-        if extra >= 2:
-            self._drop_count(block)
-        if extra:
-            self._extra[block] = extra - 1
-
-    def _drop_count(self, block: int) -> None:
-        if self._extra is not None and self._extra[block] == 2:
-            self.counts.remove(block)
-        else:
-            self.counts.put(block)
-
-    def commit(self) -> None:
-        """Write the changed entries of the index (``disk_ll_commit``)."""
-        for slot, dirty in enumerate(self._dirty):
-            if dirty:
-                self._write_back(slot)
-        self._touched.clear()
-        self._last = -1
-
-    # The index is cached in 64 slots; what a slot loses to another entry is written at once
-    # (disk_ll_load_ie, disk_ll_save_ie).  Only the order of first insertion matters here.
-
-    def _load(self, index: int) -> None:
-        slot = _slot(index)
-        if self._slots[slot] == index:
-            return
-        if self._dirty[slot]:
-            self._write_back(slot)
-        self._slots[slot] = index
-
-    def _save(self, index: int) -> None:
-        slot = _slot(index)
-        if self._slots[slot] != index and self._dirty[slot]:
-            self._write_back(slot)
-        self._slots[slot] = index
-        self._dirty[slot] = True
-
-    def _write_back(self, slot: int) -> None:
-        self._dirty[slot] = False
-        self.index.put(self._slots[slot])
-
-
 def _runs(
     virtual_blocks: NDArray[np.int64], old_data_blocks: NDArray[np.int64]
 ) -> tuple[list[int], list[int], list[int], list[bool]]:
@@ -568,11 +396,6 @@ def _runs(
     starts = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(breaks) + 1])
     ends = np.concatenate([starts[1:], np.array([virtual_blocks.size])])
     return starts.tolist(), ends.tolist(), virtual_blocks[starts].tolist(), new[starts].tolist()
-
-
-def _slot(index: int) -> int:
-    """``dm_hash_block``: multiplication by a prime just below 2**32."""
-    return (index * _HASH_FACTOR) & (_CACHED_ENTRIES - 1)
 
 
 __all__ = [
