@@ -33,31 +33,15 @@ from numpy.typing import NDArray
 
 from lab.model.btree import Tree
 from lab.model.btree_remove import remove
-from lab.model.data_space import BITMAP_ENTRIES, COUNT_VALUE_BYTES, DataSpace
+from lab.model.data_space import BITMAP_ENTRIES, DataSpace
 from lab.model.mappings import Mappings, MappingsInProgress, RemovableMappings
 from lab.model.metadata_rules import kernel_rule_bytes, tool_rule_bytes
+from lab.model.metadata_space import MetadataFull, MetadataSpace, reserve_blocks
 from lab.model.nodes import LAST_KEY, Node, count_nodes, max_entries
 from lab.model.small_tree import SmallTree
-from lab.model.spacemap import SpaceMap
 
-MAX_METADATA_BLOCKS = 255 * BITMAP_ENTRIES
-"""More metadata than this is not used (``DM_SM_METADATA_MAX_BLOCKS``)."""
-
-RESERVE_MAX_BLOCKS = 4096
 MAPPING_VALUE_BYTES, DETAILS_VALUE_BYTES = 8, 24
-
-
-class MetadataFull(RuntimeError):
-    """No metadata block can be allocated, not even out of the reserve.  The pool catches it."""
-
-
-def reserve_blocks(total_blocks: int) -> int:
-    """Metadata blocks kept for the commit itself, shown as used (``__set_metadata_reserve``).
-
-    >>> reserve_blocks(512), reserve_blocks(262144)
-    (51, 4096)
-    """
-    return min(RESERVE_MAX_BLOCKS, total_blocks // 10)
+"""Of a mapping (data block and time) or a tree's root, and of a device's details."""
 
 
 def empty_pool_blocks(metadata_blocks: int, data_blocks: int) -> int:
@@ -99,21 +83,11 @@ class PoolMetadata:
     """
 
     def __init__(self, metadata_blocks: int, data_blocks: int) -> None:
-        self._space = SpaceMap(min(metadata_blocks, MAX_METADATA_BLOCKS))
-        self.transaction = 0
-        self._committed_used = 0
-        self._allocated = 0
-        self._touched: set[int] = set()
-        self._index_changed = False
-        self._bitmaps: list[int] = []
-        self._superblock = self._take()
-        self._index_block = self._take()
-        self._counts = SmallTree(self, COUNT_VALUE_BYTES)
-        self._add_bitmaps()
-        self._data = DataSpace(self)
-        self._devices = SmallTree(self, MAPPING_VALUE_BYTES)
-        self._details = SmallTree(self, DETAILS_VALUE_BYTES)
-        self._tree: Tree[Mappings] = Tree(self, max_entries(MAPPING_VALUE_BYTES), self._leaf_copied)
+        self.space = MetadataSpace(metadata_blocks)
+        self._data = DataSpace(self.space)
+        self._devices = SmallTree(self.space, MAPPING_VALUE_BYTES)
+        self._details = SmallTree(self.space, DETAILS_VALUE_BYTES)
+        self._tree: Tree[Mappings] = Tree(self.space, max_entries(MAPPING_VALUE_BYTES), self._leaf_copied)
         self._roots: dict[int, Node] = {}
         self._written: set[int] = set()
         self._leaf: Node | None = None
@@ -128,28 +102,23 @@ class PoolMetadata:
     @property
     def total_blocks(self) -> int:
         """Size of the metadata device."""
-        return self._space.blocks
+        return self.space.blocks
 
     @property
     def live_blocks(self) -> int:
         """Blocks that hold something now, without the reserve."""
-        return self._space.used
-
-    @property
-    def reserve(self) -> int:
-        """Blocks kept for commits."""
-        return reserve_blocks(self._space.blocks)
+        return self.space.used
 
     @property
     def free_blocks(self) -> int:
         """Free blocks as the pool sees them: the reserve is not free, nor is what this transaction took
-        or gave back (``dm_pool_get_free_metadata_block_count``, ``sm_metadata_get_nr_free``)."""
-        return max(self._space.blocks - self._committed_used - self._allocated - self.reserve, 0)
+        or gave back (``dm_pool_get_free_metadata_block_count``)."""
+        return max(self.space.free_in_transaction - reserve_blocks(self.space.blocks), 0)
 
     @property
     def used_blocks(self) -> int:
         """Used blocks as ``dmsetup status`` prints them."""
-        return self._space.blocks - self.free_blocks
+        return self.space.blocks - self.free_blocks
 
     @property
     def most_blocks_a_mapping(self) -> int:
@@ -169,7 +138,7 @@ class PoolMetadata:
         inner = sum(node.children is not None for node in seen.values())
         return Census(
             superblock=1,
-            metadata_space_map=1 + len(self._bitmaps) + sum(count_nodes(self._counts.root)),
+            metadata_space_map=self.space.count_blocks(),
             data_bitmaps=len(self._data.bitmaps),
             data_index=sum(count_nodes(self._data.index.root)),
             data_counts=sum(count_nodes(self._data.counts.root)),
@@ -179,59 +148,6 @@ class PoolMetadata:
             mapping_inner=inner,
         )
 
-    # -- the metadata space map (NodeSpace) -----------------------------------------------------------
-
-    def new_block(self) -> int:
-        """Allocate a block (``sm_metadata_new_block``)."""
-        block = self._take()
-        self._touch(block)
-        return block
-
-    def free_block(self, block: int) -> None:
-        """Free a block."""
-        self._space.release(block)
-        self._touch(block)
-
-    def add_reference(self, node: Node) -> None:
-        """A node gets one owner more; from three on, its count has an entry in a tree (``sm_ll_inc``)."""
-        node.references += 1
-        self._touch(node.block)
-        if node.references > 2:
-            self._counts.put(node.block)
-
-    def drop_reference(self, node: Node) -> None:
-        """A node gets one owner less, and keeps at least one (``sm_ll_dec``)."""
-        if node.references == 3:
-            self._counts.remove(node.block)
-        elif node.references > 3:
-            self._counts.put(node.block)
-        node.references -= 1
-        self._touch(node.block)
-
-    def _take(self) -> int:
-        block = self._space.take()
-        if block is None:
-            raise MetadataFull(f"all {self._space.blocks} metadata blocks are in use")
-        self._allocated += 1
-        return block
-
-    def _touch(self, block: int) -> None:
-        """The bitmap of a block is written: it moves, once a transaction (``shadow_bitmap``)."""
-        index = block // BITMAP_ENTRIES
-        if index in self._touched:
-            return
-        self._touched.add(index)
-        self._index_changed = True
-        if index < len(self._bitmaps):
-            old = self._bitmaps[index]
-            self._bitmaps[index] = self.new_block()
-            self.free_block(old)
-
-    def _add_bitmaps(self) -> None:
-        for _ in range(len(self._bitmaps), -(-self._space.blocks // BITMAP_ENTRIES)):
-            self._bitmaps.append(self._take())
-        self._index_changed = True
-
     # -- transactions ---------------------------------------------------------------------------------
 
     def commit(self, changed_thins: Iterable[int]) -> None:
@@ -240,30 +156,17 @@ class PoolMetadata:
         for thin in changed_thins:
             self._details.put(thin)
         self._data.commit()
-        if self._index_changed:
-            old = self._index_block
-            self._index_block = self.new_block()
-            self.free_block(old)
-            self._index_changed = False
-        self._space.commit()
-        self._committed_used = self._space.used
-        self._allocated = 0
-        self._touched.clear()
+        self.space.commit()
         self._written.clear()
         self._leaf = None
-        self.transaction += 1
 
     def reopen(self) -> None:
         """The pool was deactivated and activated: allocation starts at block 0 again."""
-        self._space.rewind()
+        self.space.rewind()
 
     def extend(self, metadata_blocks: int) -> None:
         """Grow the metadata device; the next commit makes it count (``sm_metadata_extend``)."""
-        old_blocks = self._space.blocks
-        self._space.extend(min(metadata_blocks, MAX_METADATA_BLOCKS))
-        self._space.pointer = old_blocks
-        self._add_bitmaps()
-        self._touch(old_blocks)
+        self.space.extend(metadata_blocks)
 
     def extend_data(self, data_blocks: int) -> None:
         """The data device grew: more bitmaps (``sm_ll_extend``)."""
@@ -279,7 +182,7 @@ class PoolMetadata:
     def create_snapshot(self, thin: int, origin: int) -> None:
         """A device that shares its origin's whole tree (``__create_snap``)."""
         root = self._roots[origin]
-        self.add_reference(root)
+        self.space.add_reference(root)
         self._roots[thin] = root
         self._devices.put(thin)
         self._leaf = None
@@ -361,9 +264,9 @@ class PoolMetadata:
         """
         self._leaf = None
         root = self._roots[thin]
-        self.add_reference(root)
+        self.space.add_reference(root)
         self._devices.remove(thin)
-        self.drop_reference(root)
+        self.space.drop_reference(root)
         blocks = virtual_blocks.tolist()
         for place, block in enumerate(blocks):
             root, leaf, *_ = remove(self._tree, root, block, mappings)
