@@ -309,7 +309,7 @@ def test_the_unchanged_outputs_are_read(tmp_path: Path) -> None:
         (read_thin_dump, XML, mutated, 500),
         (read_thin_dump, zipped(XML), cut_off, 990),
     ],
-    ids=["iolog-2", "iolog-3", "iolog-cut", "iolog-gz", "blkparse", "blkparse-cut", "status", "table", "xml", "xml-cut"],
+    ids=["v2", "v3", "iolog-cut", "iolog-gz", "blkparse", "blkparse-cut", "status", "table", "xml", "xml-cut"],
 )
 def test_mutated_files_give_errors_with_a_place(
     tmp_path: Path,
