@@ -87,6 +87,22 @@ class Program(RuleBasedStateMachine):
         assert self.batch.used_data_blocks == used - exclusive
 
     @precondition(lambda self: self.oracle.maps)
+    @rule(which=st.integers(0, 99), blocks=st.lists(st.integers(0, VIRTUAL - 1), max_size=10))
+    def snap_write_and_delete(self, which: int, blocks: list[int]) -> None:
+        """Whatever is written to a snapshot, its deletion gives back: used blocks are what they were."""
+        used = self.oracle.used()
+        self.snap(which)
+        snapshot = self.next - 1
+        for block in blocks:
+            fine = self.oracle.write(snapshot, block * CHUNK, 4096)
+            for pool in self.pools:
+                assert pool.write(snapshot, block * CHUNK, 4096).failed.size == (not fine)
+        for pool in self.pools:
+            pool.delete_thin(snapshot)
+            assert set(np.flatnonzero(pool.data.used_mask()).tolist()) == used
+        self.oracle.delete(snapshot)
+
+    @precondition(lambda self: self.oracle.maps)
     @rule(
         which=st.integers(0, 99),
         writes=st.lists(st.tuples(st.integers(0, SIZE // 4096 - 40), st.integers(1, 40)), min_size=1, max_size=30),

@@ -80,19 +80,36 @@ def test_wiping_a_device_takes_n_blocks_and_its_snapshot_2n() -> None:
     assert (pool.exclusive_data_blocks(0), pool.shared_data_blocks(0)) == (100, 0)
 
 
-def test_copies_after_n_random_writes() -> None:
-    """Thornber: (1 - a**n) / (1 - a) with a = (d - 1) / d; also the expected number of distinct blocks."""
-    blocks = 2000
-    pool = make(blocks=2 * blocks)
-    fill(pool, 0, blocks)
-    pool.create_snapshot(1, 0)
-    writes = 3000
-    offsets = np.random.default_rng(5).integers(0, blocks, writes) * CHUNK
-    pool.write(0, offsets, 4096)
+def expected_distinct(blocks: int, writes: int) -> tuple[float, float]:
+    """Distinct blocks that random writes hit: N (1 - (1 - 1/N)^n), and the standard deviation.
+
+    Thornber's expected copies after n random writes to a snapshotted device of d blocks, (1 - a^n) / (1 - a)
+    with a = (d - 1) / d, are the same number: a block is copied when it is first hit.  Deviation: the number
+    of empty cells in the occupancy problem (Feller, An Introduction to Probability Theory I, chapter IX).
+    """
     alpha = (blocks - 1) / blocks
     expected = (1 - alpha**writes) / (1 - alpha)
-    assert pool.counters.copies == np.unique(offsets).size
-    assert pool.counters.copies == pytest.approx(expected, rel=0.03)
+    assert expected == pytest.approx(blocks * (1 - (1 - 1 / blocks) ** writes))
+    missed, both = blocks * alpha**writes, blocks * (blocks - 1) * (1 - 2 / blocks) ** writes
+    return expected, float(np.sqrt(both + missed - missed**2))
+
+
+@pytest.mark.parametrize("writes", [1, 100, 2000, 20_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_and_allocations_after_n_random_writes(writes: int, seed: int) -> None:
+    blocks = 2000
+    offsets = np.random.default_rng(seed).integers(0, blocks, writes) * CHUNK
+    expected, deviation = expected_distinct(blocks, writes)
+    empty = make(blocks=blocks)
+    empty.write(0, offsets, 4096)
+    assert empty.used_data_blocks == np.unique(offsets).size
+    assert abs(empty.used_data_blocks - expected) <= 4 * deviation + 1e-6
+    snapshotted = make(blocks=2 * blocks)
+    fill(snapshotted, 0, blocks)
+    snapshotted.create_snapshot(1, 0)
+    snapshotted.write(0, offsets, 4096)
+    assert snapshotted.counters.copies == empty.used_data_blocks
+    assert snapshotted.used_data_blocks == blocks + empty.used_data_blocks
 
 
 def test_freed_blocks_wait_for_a_commit() -> None:
@@ -223,6 +240,43 @@ def test_a_commit_that_finds_no_metadata_makes_the_pool_read_only() -> None:
     assert pool.thin(0).mapped_blocks == position
     assert pool.resize_metadata(512)
     assert mode_of(pool) is PoolMode.WRITE
+
+
+def test_needs_check_keeps_a_pool_read_only() -> None:
+    """``set_pool_mode`` in dm-thin.c: no way to write mode until thin_check or thin_repair cleared the flag."""
+    pool = make()
+    fill(pool, 0, 2)
+    pool.needs_check = True
+    pool.reactivate()
+    assert pool.mode is PoolMode.READ_ONLY
+    assert " ro discard_passdown queue_if_no_space needs_check " in pool.status_line()
+    result = pool.write(0, [0, 5 * CHUNK], 4096)
+    assert (result.failed.tolist(), result.error) == ([1], "EIO"), "mapped blocks can be rewritten"
+    assert pool.read(0, 0, 4096) == 4096
+    assert pool.discard(0, 0, CHUNK) is None
+    assert pool.thin(0).mapped_blocks == 2
+    assert not pool.commit()
+    assert not pool.resize_data(1000)
+    assert not pool.resize_metadata(2048)
+    with pytest.raises(PoolRefused, match="mode ro"):
+        pool.create_snapshot(1, 0)
+    pool.needs_check = False
+    pool.reactivate()
+    assert mode_of(pool) is PoolMode.WRITE
+    assert not pool.write(0, 5 * CHUNK, 4096).failed.size
+
+
+def test_growth_arms_the_low_water_mark_again() -> None:
+    """``pool_resume`` in dm-thin.c, after the reload of the table."""
+    pool = ThinPool(PoolConfig(CHUNK, 10, 1024, low_water_blocks=4))
+    pool.create_thin(0, 40 * CHUNK)
+    fill(pool, 0, 8)
+    assert pool.counters.low_water_events == 1
+    pool.resize_data(20)
+    fill(pool, 0, 15)
+    assert pool.counters.low_water_events == 1
+    fill(pool, 0, 17)
+    assert pool.counters.low_water_events == 2
 
 
 def test_low_water_mark_is_one_event() -> None:
