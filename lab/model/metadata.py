@@ -5,22 +5,38 @@ of blocks: the superblock, two space maps with their bitmaps and reference count
 details, and the two-level mapping tree whose nodes snapshots share.  Source: the comment at the head
 of drivers/md/dm-thin-metadata.c and the functions named below, Linux 6.1.
 
-The rules of thumb, and where they are wrong:
+The rules of thumb, and where they are wrong, in a pool of 131,072 data blocks (8 GiB at 64 KiB) with 128 MiB
+of metadata.  What it needs is counted by this model, without the reserve; the rules are given as multiples:
 
-``tool_rule_bytes`` (thin_metadata_size) counts one leaf for every 126 data blocks, that is 32.5 bytes
-a data block.  A leaf holds up to 252 mappings, and insertion keeps it about 98 % full where blocks are
-first written in order (16.6 bytes a mapping) and about 86 % full where they are written at random
-(18.8).  So the rule asks for 1.7 to 2 times what one device that fills the pool needs.
+=================================================  ========  =====  ======
+what the pool holds                                needs     tool   kernel
+=================================================  ========  =====  ======
+one device that fills it, written in order         2.16 MiB  1.89   2.78
+one device that fills it, written at random        2.43 MiB  1.68   2.47
+an image of half the pool and 1 snapshot of it     1.69 MiB  2.41   3.56
+the image and 3 snapshots                          3.27 MiB  1.25   1.84
+the image and 10 snapshots                         7.61 MiB  0.54   0.79
+the image and 30 snapshots                         18.8 MiB  0.22   0.32
+=================================================  ========  =====  ======
 
-``kernel_rule_bytes`` (thin-provisioning.rst) gives 48 bytes a data block, 2.5 to 2.9 times what that
-device needs, and at least 2 MiB.
+(each snapshot with 200 random writes, 12.5 MiB of data blocks).
+
+``tool_rule_bytes`` (thin_metadata_size) counts one leaf for every 126 data blocks, that is 32.5 bytes a data
+block.  A leaf holds up to 252 mappings, and insertion keeps it about 98 % full where blocks are first
+written in order (16.6 bytes a mapping) and about 86 % full where they are written at random (18.8).  So the
+rule asks for 1.7 to 2 times what one device that fills a large pool needs.  Below 2,200 data blocks it
+is too small even then, since an empty pool takes 9 blocks before the first mapping is made.
+
+``kernel_rule_bytes`` (thin-provisioning.rst) gives 48 bytes a data block, 2.5 to 2.9 times what that device
+needs, and at least 2 MiB.
 
 Both count data blocks, and metadata follows mappings.  A snapshot costs nothing by itself, but the first
-write to each leaf after it copies that leaf, and one leaf maps over 200 blocks: a snapshot written
-sparsely at random soon has all of its origin's leaves once more, and hardly any data of its own.  The
-tool's rule is too small from the first such snapshot on, where the origin was written at random; the
-kernel's from the second.  Neither counts the reserve, min(4096, a tenth) blocks, which the kernel shows
-as used.
+write to each leaf after it copies that leaf, and one leaf maps over 200 blocks: 200 scattered writes give a
+container half of this image's leaves once more, and hardly any data of its own.  From the third owner of a
+data block on its count takes room as well (12 bytes in a tree of counts, ``DataSpace``).  With many
+snapshots that are written here and there neither rule is of any use, and the tool's number of thins hardly
+moves it: it adds one block for each.  Neither counts the reserve, min(4096, a tenth) blocks, which the
+kernel shows as used.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
 from lab.errors import InputError
-from lab.model.metadata import PoolMetadata, kernel_rule_bytes, reserve_blocks, tool_rule_bytes
+from lab.model.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
 from lab.model.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool
 
 CHUNK = 65536
@@ -382,41 +385,64 @@ def test_metadata_too_small() -> None:
         PoolConfig.from_sizes(CHUNK, CHUNK, features=["read_only"])
 
 
-def test_rules_of_thumb() -> None:
-    """The tool asks for about twice what one device needs, the kernel's rule for nearly three times."""
-    blocks = 1 << 17
-    metadata = PoolMetadata(1 << 15, blocks)
-    empty = metadata.live_blocks
-    pool = ThinPool(PoolConfig(CHUNK, blocks, 1 << 15))
-    pool.create_thin(0, blocks * CHUNK)
-    pool.write(0, np.random.default_rng(3).permutation(blocks) * CHUNK, 4096)
+RULES_BLOCKS = 1 << 17
+RULES_BYTES = RULES_BLOCKS * CHUNK
+
+
+def needed(pool: ThinPool) -> int:
     pool.commit()
     assert pool.metadata is not None
-    needed = (pool.metadata.live_blocks - empty) * 4096
-    assert 17.5 < needed / blocks < 20
-    assert 1.6 < tool_rule_bytes(blocks * CHUNK, CHUNK, 1) / needed < 1.9
-    assert 2.4 < kernel_rule_bytes(blocks * CHUNK, CHUNK) / needed < 2.8
+    return pool.metadata.live_blocks * 4096
+
+
+def assert_rules(pool: ThinPool, mib: float, tool: float, kernel: float) -> None:
+    """The table in the documentation of lab.model.metadata."""
+    assert needed(pool) / (1 << 20) == pytest.approx(mib, rel=0.01)
+    assert tool_rule_bytes(RULES_BYTES, CHUNK, len(pool.thins)) / needed(pool) == pytest.approx(tool, rel=0.015)
+    assert kernel_rule_bytes(RULES_BYTES, CHUNK) / needed(pool) == pytest.approx(kernel, rel=0.015)
+
+
+def test_rules_of_thumb_for_one_device() -> None:
+    in_order, at_random = (ThinPool(PoolConfig(CHUNK, RULES_BLOCKS, 1 << 15)) for _ in range(2))
+    for pool in (in_order, at_random):
+        pool.create_thin(0, RULES_BYTES)
+    in_order.write(0, np.arange(RULES_BLOCKS) * CHUNK, 4096)
+    at_random.write(0, np.random.default_rng(3).permutation(RULES_BLOCKS) * CHUNK, 4096)
+    assert_rules(in_order, 2.16, 1.89, 2.78)
+    assert_rules(at_random, 2.43, 1.68, 2.47)
     assert reserve_blocks(1 << 20) == 4096
 
 
-def test_sparsely_written_snapshots_break_the_rules_of_thumb() -> None:
-    """Data hardly grow, leaves are copied: the tool's rule breaks with one snapshot, the kernel's with two."""
-    blocks = 1 << 17
+def test_rules_of_thumb_for_containers_of_one_image() -> None:
+    """Sparse writes to snapshots copy leaves: both rules break, far from a full pool."""
     generator = np.random.default_rng(4)
-    pool = ThinPool(PoolConfig(CHUNK, blocks + 30000, 1 << 15, skip_block_zeroing=True))
-    pool.create_thin(0, blocks * CHUNK)
-    pool.write(0, generator.permutation(blocks) * CHUNK, 4096)
-    size = blocks * CHUNK
-    assert pool.metadata is not None
-    for snapshot, (tool_is_enough, kernel_is_enough) in ((0, (True, True)), (1, (False, True)), (2, (False, False))):
-        if snapshot:
-            pool.create_snapshot(snapshot, 0)
-            pool.write(snapshot, generator.integers(0, blocks, 8000) * CHUNK, 4096)
-            pool.commit()
-        needed = pool.metadata.live_blocks * 4096
-        assert (needed <= tool_rule_bytes(size, CHUNK, snapshot + 1)) is tool_is_enough
-        assert (needed <= kernel_rule_bytes(size, CHUNK)) is kernel_is_enough
-        assert pool.used_data_blocks < 1.13 * blocks
+    pool = ThinPool(PoolConfig(CHUNK, RULES_BLOCKS, 1 << 15, skip_block_zeroing=True))
+    pool.create_thin(0, RULES_BYTES)
+    pool.write(0, np.arange(RULES_BLOCKS // 2) * CHUNK, CHUNK)
+    for snapshot in range(1, 31):
+        pool.create_snapshot(snapshot, 0)
+        pool.write(snapshot, generator.integers(0, RULES_BLOCKS // 2, 200) * CHUNK, 4096)
+        if snapshot in (rows := {1: (1.69, 2.41, 3.56), 3: (3.27, 1.25, 1.84), 10: (7.61, 0.54, 0.79)}):
+            assert_rules(pool, *rows[snapshot])
+    assert_rules(pool, 18.8, 0.22, 0.32)
+    assert pool.used_data_blocks < 0.55 * RULES_BLOCKS
+
+
+@pytest.mark.parametrize(("blocks", "enough"), [(2000, False), (2500, True)])
+def test_the_tools_rule_is_too_small_for_small_pools(blocks: int, enough: bool) -> None:
+    pool = make(blocks=blocks, metadata=1 << 12, size=blocks * CHUNK)
+    pool.write(0, np.arange(blocks) * CHUNK, CHUNK)
+    assert (tool_rule_bytes(blocks * CHUNK, CHUNK, 1) >= needed(pool)) is enough
+
+
+@pytest.mark.parametrize(("size", "chunk", "thins"), [(40, 64, 1), (33, 64, 100), (36, 512, 10), (38, 256, 7)])
+def test_the_tools_rule_is_what_the_tool_says(size: int, chunk: int, thins: int) -> None:
+    tool = shutil.which("thin_metadata_size", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if tool is None:
+        pytest.skip("thin_metadata_size is not installed: apt install thin-provisioning-tools")
+    argv = [tool, f"-b{chunk}k", f"-s{1 << size}b", f"-m{thins}", "-ub", "-n"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert tool_rule_bytes(1 << size, chunk * 1024, thins) == int(said)
 
 
 def test_more_devices_than_a_node_holds() -> None:
