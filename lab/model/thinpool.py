@@ -270,13 +270,15 @@ class ThinPool(PoolState):
 
     def read(self, device_id: int, offsets: Offsets, lengths: Offsets) -> int:
         """Reads; returns how many bytes of them reach the data device.  The rest lies in holes and is
-        zeroes (``provision_block``).  Reads allocate nothing.  Raises PoolRefused as ``write`` does."""
+        zeroes (``provision_block``).  Reads allocate nothing; on a failed pool they end with EIO, and none
+        reaches it (``process_bio_fail``).  Raises PoolRefused as ``write`` does."""
         thin = self.thin(device_id)
-        starts = np.atleast_1d(np.asarray(offsets, np.int64))
-        sizes = np.broadcast_to(np.asarray(lengths, np.int64), starts.shape)
+        starts, sizes = _requests(offsets, lengths)
         if not starts.size:
             return 0
         check_range(thin, starts, sizes)
+        if self.mode is PoolMode.FAIL:
+            return 0
         reached = bytes_in(starts, sizes, thin.blocks >= 0, self.chunk_size_bytes)
         self.counters.bytes_read += reached
         return reached
@@ -324,13 +326,21 @@ class ThinPool(PoolState):
 
 def _requests(offsets: Offsets, lengths: Offsets) -> tuple[BlockArray, BlockArray]:
     """Offsets as an array, lengths as one number where they are all the same.  Raises PoolRefused."""
-    starts = np.atleast_1d(np.asarray(offsets, np.int64))
-    sizes = np.asarray(lengths, np.int64)
+    starts = np.atleast_1d(_whole_numbers(offsets, "offsets"))
+    sizes = _whole_numbers(lengths, "lengths")
     if sizes.ndim and sizes.shape != starts.shape:
         raise PoolRefused(f"{starts.size} offsets and {sizes.size} lengths: as many, or one length, expected")
     if sizes.ndim and sizes.size and (sizes == sizes[0]).all():
         sizes = sizes[0]
     return starts, sizes
+
+
+def _whole_numbers(values: Offsets, name: str) -> BlockArray:
+    """Raises PoolRefused for numbers that are not whole, or too large for 64 bits."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        raise PoolRefused(f"{name} are of type {array.dtype}; whole numbers of bytes expected")
+    return array.astype(np.int64, copy=False)
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -217,6 +217,7 @@ def test_metadata_runs_out_and_the_pool_fails() -> None:
     assert pool.status_line().endswith("thin-pool Fail")
     assert pool.write(0, 0, 4096).error == "EIO"
     assert pool.discard(0, 0, CHUNK) == "EIO"
+    assert pool.read(0, order[:5], 4096) == 0
     assert not pool.resize_metadata(512)
     with pytest.raises(PoolRefused, match="fail"):
         pool.create_thin(1, CHUNK)
@@ -307,6 +308,15 @@ def test_reads_allocate_nothing() -> None:
     assert pool.used_data_blocks == 1
 
 
+def test_no_requests_do_nothing() -> None:
+    pool = make()
+    before = pool.status_line()
+    assert pool.write(0, [], 4096).done == 0
+    assert pool.write(0, [], []).done == 0
+    assert pool.read(0, [], 4096) == 0
+    assert pool.status_line() == before
+
+
 def test_odd_block_sizes() -> None:
     chunk = 3 * CHUNK
     pool = ThinPool(PoolConfig(chunk, 10, 1024))
@@ -357,6 +367,10 @@ def test_refusals_name_the_value() -> None:
         (lambda: pool.resize_data(1), "cannot shrink"),
         (lambda: pool.resize_metadata(1), "cannot shrink"),
         (lambda: pool.write(0, [0, 1], [1, 2, 3]), "2 offsets and 3 lengths"),
+        (lambda: pool.write(0, 0.5, 4096), "float64; whole numbers"),
+        (lambda: pool.write(0, [0, 1 << 70], 4096), "object; whole numbers"),
+        (lambda: pool.write(0, 1 << 63, 4096), "outside"),
+        (lambda: pool.read(0, 0, 1.5), "float64; whole numbers"),
         (lambda: pool.discard(0, 0, 1 << 50), "outside"),
     ):
         with pytest.raises(PoolRefused, match=text):
