@@ -20,7 +20,8 @@ from lab.model.spacemap import SpaceMap
 
 
 class PoolState:
-    """What the requests to a pool change.  ``ThinPool`` adds the requests.
+    """What the requests to a pool change; ``ThinPool`` adds the requests.  Its attributes are for the modules of
+    this package: whoever uses a pool reads ``ThinPool``'s properties.
 
     ``metadata_blocks=None`` in the configuration leaves metadata out: data blocks are the same, except
     that metadata never fills.  Raises InputError for metadata too small for an empty pool.

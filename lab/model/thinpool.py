@@ -5,6 +5,11 @@ which the caller calls.  Sizes are bytes, and blocks are data blocks unless a na
 Each rule of the kernel is one short function that names its source; file names without a path are in
 drivers/md/ of Linux 6.1, thin-provisioning.rst in Documentation/admin-guide/device-mapper/.
 
+Here are devices, resize and what the status says.  The other rules: ``provision`` (writes: allocation,
+copies, what fails or waits), ``discards``, ``pool_state`` (commits, modes, owners of blocks), ``spacemap``
+(which block is next), ``pieces`` (writes cut at block boundaries), ``device`` (one device's mappings),
+``metadata`` with the trees below it.
+
 >>> pool = ThinPool(PoolConfig(chunk_size_bytes=65536, data_blocks=1024, metadata_blocks=8192))
 >>> pool.create_thin(0, size_bytes=1 << 26)
 >>> pool.write(0, [0, 4096, 70000], 4096).done
