@@ -149,7 +149,7 @@ def parse_status(text: str, *, name: str = "<dmsetup status>") -> dict[str, Stat
     Nothing (or ``No devices found``) gives an empty dict.  Raises ReaderError with file:line for a
     malformed line, one without a name, or a device of several targets (``parse_status_targets``).
     """
-    return _one_each(parse_status_targets(text, name=name), name)
+    return _one_each(_devices(text, name, _status, one_target=True))
 
 
 def parse_status_targets(text: str, *, name: str = "<dmsetup status>") -> dict[str, tuple[Status, ...]]:
@@ -164,7 +164,7 @@ def parse_table_line(line: str, *, where: str | None = None) -> Table:
 
 def parse_table(text: str, *, name: str = "<dmsetup table>") -> dict[str, Table]:
     """``dmsetup table`` of all devices: device name -> table line.  Raises ReaderError as ``parse_status`` does."""
-    return _one_each(_devices(text, name, _table), name)
+    return _one_each(_devices(text, name, _table, one_target=True))
 
 
 def _split_name(line: str) -> tuple[str | None, list[str]]:
@@ -175,25 +175,27 @@ def _split_name(line: str) -> tuple[str | None, list[str]]:
     return None, fields
 
 
-def _devices(text: str, name: str, parse: Callable[[list[str], str | None], T]) -> dict[str, tuple[T, ...]]:
+def _devices(
+    text: str, name: str, parse: Callable[[list[str], str | None], T], one_target: bool = False
+) -> dict[str, tuple[T, ...]]:
     devices: dict[str, tuple[T, ...]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.strip() == "No devices found":
             continue
+        where = f"{name}:{number}"
         device, fields = _split_name(line)
         if device is None:
-            raise ReaderError(f"{line[:80]!r} does not start with 'device: '", where=f"{name}:{number}")
+            raise ReaderError(f"{line[:80]!r} does not start with 'device: '", where=where)
         if device and not fields:  # a device without a table
             devices.setdefault(device, ())
             continue
-        devices[device] = (*devices.get(device, ()), parse(fields, f"{name}:{number}"))
+        devices[device] = (*devices.get(device, ()), parse(fields, where))
+        if one_target and len(devices[device]) > 1:
+            raise ReaderError(f"device {device} has 2 targets or more, one expected", where=where)
     return devices
 
 
-def _one_each(devices: dict[str, tuple[T, ...]], name: str) -> dict[str, T]:
-    for device, targets in devices.items():
-        if len(targets) > 1:
-            raise ReaderError(f"device {device} has {len(targets)} targets, one expected", where=name)
+def _one_each(devices: dict[str, tuple[T, ...]]) -> dict[str, T]:
     return {device: targets[0] for device, targets in devices.items() if targets}
 
 

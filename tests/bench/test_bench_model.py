@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from lab.model.thinpool import PoolConfig, ThinPool
 from lab.readers.iolog import read_writes
 
+T = TypeVar("T")
 CHUNK = 65536
 DEVICE_BYTES = 10 << 30
 BLOCKS = DEVICE_BYTES // CHUNK
@@ -54,11 +57,30 @@ def empty_pool(metadata_blocks: int | None) -> ThinPool:
     return pool
 
 
+def write_all(offsets: NDArray[np.int64], pool: ThinPool) -> object:
+    return pool.write(0, offsets, 4096)
+
+
 def full_pool(metadata_blocks: int | None) -> ThinPool:
     pool = empty_pool(metadata_blocks)
     pool.write(0, np.arange(BLOCKS) * CHUNK, CHUNK)
     pool.commit()
     return pool
+
+
+def timed(
+    benchmark: BenchmarkFixture,
+    call: Callable[..., T],
+    *,
+    rounds: int,
+    warmup_rounds: int = 0,
+    setup: Callable[[], tuple[tuple[object, ...], dict[str, object]]] | None = None,
+) -> tuple[float, T]:
+    """Best time of some rounds in seconds, and what the last call returned.  ``setup`` gives its arguments."""
+    result: T = benchmark.pedantic(call, setup=setup, rounds=rounds, warmup_rounds=warmup_rounds)  # type: ignore[no-untyped-call]
+    assert benchmark.stats is not None
+    seconds: float = benchmark.stats.stats.min
+    return seconds, result
 
 
 def best(call: Callable[[], object], rounds: int = 5) -> float:
@@ -78,8 +100,8 @@ def test_steady_state(benchmark: BenchmarkFixture, offsets: NDArray[np.int64], s
     def set_mask() -> None:
         mask[index] = True
 
-    benchmark.pedantic(pool.write, (0, offsets, 4096), rounds=10, warmup_rounds=2)
-    ours, theirs = benchmark.stats.stats.min, best(set_mask, 10)
+    ours, _ = timed(benchmark, lambda: pool.write(0, offsets, 4096), rounds=10, warmup_rounds=2)
+    theirs = best(set_mask, 10)
     rate, ratio = WRITES / ours, theirs / ours
     benchmark.extra_info.update(writes_per_second=rate, of_mask=ratio)
     say(f"steady state: {rate / 1e6:.0f} million writes/s, {ratio:.2f} of mask[index] = True")
@@ -117,8 +139,7 @@ def test_cold_fill(
     def fresh() -> tuple[tuple[object, ...], dict[str, object]]:
         return (empty_pool(metadata_blocks),), {}
 
-    benchmark.pedantic(lambda pool: pool.write(0, offsets, 4096), setup=fresh, rounds=3)
-    ours = benchmark.stats.stats.min
+    ours, _ = timed(benchmark, partial(write_all, offsets), setup=fresh, rounds=3)
     what = "with metadata" if metadata_blocks else "data blocks only"
     benchmark.extra_info.update(writes_per_second=WRITES / ours, of_dict=theirs / ours)
     say(
@@ -141,8 +162,7 @@ def test_after_snapshot(
         pool.create_snapshot(1, 0)
         return (pool,), {}
 
-    benchmark.pedantic(lambda pool: pool.write(0, offsets, 4096), setup=fresh, rounds=3)
-    ours = benchmark.stats.stats.min
+    ours, _ = timed(benchmark, partial(write_all, offsets), setup=fresh, rounds=3)
     what = "with metadata" if metadata_blocks else "data blocks only"
     benchmark.extra_info.update(writes_per_second=WRITES / ours, of_dict=theirs / ours)
     say(
@@ -163,8 +183,7 @@ def test_read_iolog(benchmark: BenchmarkFixture, tmp_path: Path, say: Callable[[
         file.write(gzip.compress(b"fio version 2 iolog\n/dev/mapper/thin0 add\n/dev/mapper/thin0 open\n"))
         for _ in range(10):
             file.write(member)
-    found, _ = benchmark.pedantic(read_writes, (path,), rounds=1)
-    seconds = benchmark.stats.stats.min
+    seconds, (found, _) = timed(benchmark, lambda: read_writes(path), rounds=1)
     say(f"I/O log of 10 million lines, gzipped: {seconds:.1f} s")
     assert found.size == 10 * part
     assert seconds <= 20
@@ -198,16 +217,19 @@ def test_memory(benchmark: BenchmarkFixture, say: Callable[[str], None]) -> None
         done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    taken = benchmark.pedantic(measure, rounds=1)
+    _, taken = timed(benchmark, measure, rounds=1)
     benchmark.extra_info["bytes"] = taken
     say(f"1 TiB mapped in full: {taken / 1e6:.0f} MB")
     assert taken <= 160e6
 
 
-def test_start(benchmark: BenchmarkFixture, say: Callable[[str], None]) -> None:
-    """What ``lab replay`` imports."""
-    benchmark.pedantic(
-        lambda: subprocess.run([sys.executable, "-c", "import lab.cli, lab.replay, lab.replay_text"], check=True),
-        rounds=3,
-    )
-    say(f"start of lab replay: {benchmark.stats.stats.min:.2f} s")
+def test_start(benchmark: BenchmarkFixture, tmp_path: Path, say: Callable[[str], None]) -> None:
+    """``lab replay`` of a trace of one write, from the shell to its end; beside it, what its modules alone take."""
+    trace = tmp_path / "trace.log"
+    trace.write_text("fio version 2 iolog\n/dev/x add\n/dev/x open\n/dev/x write 0 4096\n/dev/x close\n")
+    command = [sys.executable, "-c", "from lab.cli import main; main()", "replay", str(trace)]
+    imports = [sys.executable, "-c", "import lab.replay, lab.replay_text, lab.trace"]
+    whole, _ = timed(benchmark, lambda: subprocess.run(command, check=True, capture_output=True), rounds=5)
+    part = best(lambda: subprocess.run(imports, check=True))
+    say(f"lab replay of one write: {whole:.2f} s, of which its own modules take {part:.2f} s to import")
+    assert part <= 0.5

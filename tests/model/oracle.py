@@ -40,6 +40,15 @@ class Oracle:
         del self.maps[thin], self.snapped[thin]
         self.commit()
 
+    def grow(self, blocks: int) -> None:
+        self.commit()
+        self.blocks += blocks
+        self.commit()
+
+    def reactivate(self) -> None:
+        self.commit()
+        self.pointer, self.full = 0, False
+
     def allocate(self) -> int | None:
         if self.full:
             return None

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.model.btree import KeyList, Node, Tree, max_entries
+from lab.model.btree import Tree
+from lab.model.btree_remove import remove
+from lab.model.nodes import KeyList, Node, max_entries
 
 Kids = list["Plain"]
 
@@ -170,10 +172,9 @@ def counted(node: Node) -> object:
     return node.count if node.children is None else (list(node.keys), [counted(kid) for kid in node.children])
 
 
-def play(steps: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch, leaf: int, inner: int) -> None:
-    monkeypatch.setattr("lab.model.btree.INTERNAL_ENTRIES", inner)
+def play(steps: list[tuple[bool, int]], leaf: int, inner: int) -> None:
     blocks, keys = Blocks(), KeyList()
-    tree: Tree[KeyList] = Tree(blocks, leaf)
+    tree: Tree[KeyList] = Tree(blocks, leaf, inner_entries=inner)
     root, plain = tree.empty(), PlainTree(leaf, inner)
     for number, (insert, key) in enumerate(steps):
         if insert:
@@ -184,7 +185,7 @@ def play(steps: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch, leaf: i
                 keys.add(key)
         elif keys.keys:
             gone = keys.keys[key % len(keys.keys)]
-            root, found, *_ = tree.remove(root, gone, keys)
+            root, found, *_ = remove(tree, root, gone, keys)
             found.count -= 1
             keys.remove(gone)
             plain.remove(gone)
@@ -201,18 +202,17 @@ def test_random_programs(seed: int, mix: float, leaf: int) -> None:
     inserts = (generator.random(900) < mix).tolist()
     inserts += (generator.random(600) < 0.2).tolist()
     keys = generator.integers(0, 5000, len(inserts)).tolist()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        play(list(zip(inserts, keys, strict=True)), monkeypatch, leaf, 12)
+    play(list(zip(inserts, keys, strict=True)), leaf, 12)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "zigzag"])
-def test_orders(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders(order: str) -> None:
     keys = list(range(3000))
     if order == "descending":
         keys.reverse()
     elif order == "zigzag":
         keys = [key // 2 if key % 2 else 3000 - key // 2 for key in keys]
-    play([(True, key) for key in keys] + [(False, 7 * key) for key in keys], monkeypatch, 18, 12)
+    play([(True, key) for key in keys] + [(False, 7 * key) for key in keys], 18, 12)
 
 
 def test_entries_of_a_node() -> None:

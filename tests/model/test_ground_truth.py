@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ ROOT = Path(__file__).parent.parent / "ground_truth"
 CASES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())
 UNKNOWN_ORDER = ("metadata-rand-64k", "metadata-many-64k")
 """Written many at a time: the kernel sorted what waited, and the log does not say how."""
+
+ORDER_DECIDES = ("metadata-rand-64k", "rand order, 50000 mappings", -6)
+"""The one step of 537 where the model, which takes the log's order for the kernel's, is beyond the larger of
+4 blocks and 2 % of the growth: 6 blocks of the 233 that the metadata has grown, where 4.66 are allowed.  See
+``test_the_order_of_writes_explains_the_rest``."""
 
 ALL_COMMITS_KNOWN = (
     "full-error-64k",
@@ -65,14 +72,19 @@ def assert_same_mappings(path: Path, pool: ThinPool) -> None:
         assert dumped.device.creation_time == thin.created_at
 
 
-def assert_metadata(case: str, steps: list[StepResult], least: float = 6.0) -> None:
+def assert_metadata(case: str, steps: list[StepResult]) -> None:
+    """Exact where the order of the writes is known; else within 4 blocks or 2 % of the growth over the empty
+    pool, but for the one step that is named, whose difference is what it is."""
     empty = load(case)["steps"][0]["expect"]["used_metadata_blocks"]
     for step in steps:
         error = step.metadata_error_blocks
         if error is None or step.expect is None:
             continue
+        if (case, step.title) == ORDER_DECIDES[:2]:
+            assert error == ORDER_DECIDES[2]
+            continue
         growth = step.expect["used_metadata_blocks"] - empty
-        allowed = max(least, 0.02 * growth) if case in UNKNOWN_ORDER else 0.0
+        allowed = max(4.0, 0.02 * growth) if case in UNKNOWN_ORDER else 0.0
         assert abs(error) <= allowed, f"{step.title}: {error} metadata blocks off"
 
 
@@ -108,12 +120,41 @@ def test_case(case: str) -> None:
     assert_metadata(case, steps)
 
 
-@pytest.mark.parametrize("case", UNKNOWN_ORDER)
-def test_the_order_of_writes_explains_the_rest(case: str) -> None:
-    """Sorted as the kernel sorts what waits, every step is within 4 blocks or 2 % of the growth."""
-    steps = [step for step, _ in replay_steps(ROOT / case, in_flight=128)]
-    assert all(step.data_blocks_agree for step in steps)
-    assert_metadata(case, steps, 4.0)
+def errors_at(case: str, number: int, in_flight: Sequence[int]) -> list[int]:
+    """Used metadata blocks less the kernel's at one step, for several numbers of writes under way."""
+    found: list[int] = []
+    for writes in in_flight:
+        step, _ = next(islice(replay_steps(ROOT / case, in_flight=writes), number, None))
+        assert step.data_blocks_agree
+        assert step.metadata_error_blocks is not None
+        found.append(step.metadata_error_blocks)
+    return found
+
+
+def test_the_order_of_writes_explains_the_rest() -> None:
+    """The same blocks in another order fill the leaves otherwise, and the kernel's number is one draw of many.
+
+    At 50,000 random mappings replays that sort windows of 1 to 24 writes differ by 7 blocks among
+    themselves: 4 either way is no bound there for whoever does not know the order.  They lie about the
+    kernel's number, on both sides of it.
+    """
+    case, title, in_log_order = ORDER_DECIDES
+    number = [step["title"] for step in load(case)["steps"]].index(title)
+    errors = errors_at(case, number, range(1, 25))
+    assert errors[0] == in_log_order
+    assert min(errors) < 0 <= max(errors), errors
+    assert max(errors) - min(errors) >= 5, errors
+    assert abs(np.mean(errors)) < 2 * np.std(errors), errors
+
+
+def test_a_known_order_is_exact_and_a_wrong_one_is_not() -> None:
+    """The same kind of case with its order on record: exact in that order, and off by as much as the other
+    case in orders that were not the kernel's."""
+    case = "metadata-rand-64k-b"
+    number = [step["title"] for step in load(case)["steps"]].index("50000 random mappings")
+    assert errors_at(case, number, [1]) == [0]
+    wrong = errors_at(case, number, range(70, 130, 6))
+    assert max(abs(error) for error in wrong) >= 4, wrong
 
 
 @pytest.mark.parametrize("case", ALL_COMMITS_KNOWN)

@@ -87,6 +87,22 @@ class Program(RuleBasedStateMachine):
         assert self.batch.used_data_blocks == used - exclusive
 
     @precondition(lambda self: self.oracle.maps)
+    @rule(which=st.integers(0, 99), blocks=st.lists(st.integers(0, VIRTUAL - 1), max_size=10))
+    def snap_write_and_delete(self, which: int, blocks: list[int]) -> None:
+        """Whatever is written to a snapshot, its deletion gives back: used blocks are what they were."""
+        used = self.oracle.used()
+        self.snap(which)
+        snapshot = self.next - 1
+        for block in blocks:
+            fine = self.oracle.write(snapshot, block * CHUNK, 4096)
+            for pool in self.pools:
+                assert pool.write(snapshot, block * CHUNK, 4096).failed.size == (not fine)
+        for pool in self.pools:
+            pool.delete_thin(snapshot)
+            assert set(np.flatnonzero(pool.data.used_mask()).tolist()) == used
+        self.oracle.delete(snapshot)
+
+    @precondition(lambda self: self.oracle.maps)
     @rule(
         which=st.integers(0, 99),
         writes=st.lists(st.tuples(st.integers(0, SIZE // 4096 - 40), st.integers(1, 40)), min_size=1, max_size=30),
@@ -122,12 +138,25 @@ class Program(RuleBasedStateMachine):
             pool.commit()
         self.oracle.commit()
 
+    @precondition(lambda self: self.oracle.blocks < 70)
+    @rule(blocks=st.integers(1, 10))
+    def grow(self, blocks: int) -> None:
+        for pool in self.pools:
+            assert pool.resize_data(pool.data_blocks + blocks)
+        self.oracle.grow(blocks)
+
+    @rule()
+    def reactivate(self) -> None:
+        for pool in self.pools:
+            pool.reactivate()
+        self.oracle.reactivate()
+
     @invariant()
     def all_agree(self) -> None:
         used = self.oracle.used()
         for pool in self.pools:
             assert pool.used_data_blocks == len(used)
-            assert set(np.flatnonzero(pool._data.used_mask()).tolist()) == used
+            assert set(np.flatnonzero(pool.data.used_mask()).tolist()) == used
             assert (pool.mode.shown == "out_of_data_space") == self.oracle.full
             for thin, expected in self.oracle.maps.items():
                 assert mapping_of(pool, thin) == expected
@@ -212,3 +241,25 @@ def test_batches_cut_anywhere_are_one_batch(data: st.DataObject) -> None:
     assert found == failed
     assert mapping_of(parts, 0) == mapping_of(whole, 0)
     assert parts.counters == whole.counters
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 30), count=st.integers(1, 200), room=st.integers(1, 60))
+def test_what_waits_is_what_would_fail(seed: int, count: int, room: int) -> None:
+    """queue_if_no_space stops where error_if_no_space fails first; once no_space_timeout has passed, the rest
+    fails as there."""
+    generator = np.random.default_rng(seed)
+    offsets = generator.integers(0, 60 * CHUNK, count)
+    lengths = generator.integers(1, 2 * CHUNK, count)
+    errs, waits = (ThinPool(PoolConfig(CHUNK, room, 1024, error_if_no_space=flag)) for flag in (True, False))
+    for pool in (errs, waits):
+        pool.create_thin(0, 63 * CHUNK)
+    failed = errs.write(0, offsets, lengths).failed.tolist()
+    result = waits.write(0, offsets, lengths)
+    assert (result.waits, result.failed.size, result.done) == (bool(failed), 0, failed[0] if failed else count)
+    if failed:
+        waits.expire_no_space()
+        rest = waits.write(0, offsets[result.done :], lengths[result.done :])
+        assert (rest.failed + result.done).tolist() == failed
+    assert mapping_of(waits, 0) == mapping_of(errs, 0)
+    assert waits.counters == errs.counters

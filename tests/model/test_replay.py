@@ -146,16 +146,30 @@ def test_thin_dump_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", ["tree-64k", "wrap-64k", "snap-512k", "metadata-full-2m"])
 def test_thin_restore_takes_it_and_thin_check_passes_it(tmp_path: Path, case: str) -> None:
-    tools = [shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") for name in ("thin_restore", "thin_check")]
+    """And thin_dump gives back what the model wrote."""
+    names = ("thin_restore", "thin_check", "thin_dump")
+    tools = [shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") for name in names]
     if None in tools:
-        pytest.skip("thin_restore and thin_check are not installed: apt install thin-provisioning-tools")
-    xml, metadata = tmp_path / "out.xml", tmp_path / "metadata"
-    save_pool_dump(replay_case(ROOT / case).pool, xml)
+        pytest.skip("thin_restore, thin_check or thin_dump is missing: apt install thin-provisioning-tools")
+    restore, check, dump = map(str, tools)
+    xml, metadata, again = tmp_path / "out.xml", tmp_path / "metadata", tmp_path / "again.xml"
+    assert run(str(ROOT / case), "--thin-dump", str(xml))[0] == 0
     with metadata.open("wb") as file:
         file.truncate(64 << 20)
-    for argv in ([str(tools[0]), "-i", str(xml), "-o", str(metadata)], [str(tools[1]), str(metadata)]):
+    for argv in (
+        [restore, "-i", str(xml), "-o", str(metadata)],
+        [check, str(metadata)],
+        [dump, str(metadata), "-o", str(again)],
+    ):
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+    written, read = read_thin_dump(xml), read_thin_dump(again)
+    assert written.superblock == read.superblock
+    assert set(written.thins) == set(read.thins)
+    for device, thin in written.thins.items():
+        assert read.thins[device].device == thin.device
+        for column in ("virtual_blocks", "data_blocks", "times"):
+            np.testing.assert_array_equal(getattr(read.thins[device], column), getattr(thin, column))
 
 
 def test_trace(tmp_path: Path) -> None:
