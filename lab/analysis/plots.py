@@ -49,7 +49,7 @@ class Style:
 def styles(labels: Iterable[str]) -> dict[str, Style]:
     """A colour and a marker for each storage; the known storages have theirs always (palette: Okabe and Ito)."""
     spare = iter(_MORE * 20)
-    names = sorted(set(labels), key=_rank)
+    names = sorted(set(labels), key=rank)
     return {name: Style(_KNOWN.get(name) or next(spare), _MARKERS[index % len(_MARKERS)])
             for index, name in enumerate(names)}
 
@@ -82,7 +82,7 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
     frame = stats.prepare(samples)
     frame = frame[(frame["workload"] == workload) & (frame["target"] == target)]
     used = frame[frame["metric"] == metric]
-    labels = sorted(used["label"].unique(), key=_rank)
+    labels = sorted(used["label"].unique(), key=rank)
     if not labels or len(used) < 2:
         return None
     style = style or styles(labels)
@@ -250,7 +250,7 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
     growth, written = frame[wanted], frame[frame["metric"] == "application_bytes"]
     if growth.empty:
         return None
-    labels = sorted(growth["label"].unique(), key=_rank)
+    labels = sorted(growth["label"].unique(), key=rank)
     targets = sorted(growth["target"].unique())
     phases = list(dict.fromkeys(growth["phase"]))
     if frame["metric"].str.endswith("_bandwidth").any():
@@ -316,7 +316,7 @@ def _title(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.005, ha="left", fontsize=11, fontweight="bold")
 
 
-def _rank(label: str) -> tuple[int, str]:
+def rank(label: str) -> tuple[int, str]:
     known = list(_KNOWN)
     return (known.index(label) if label in known else len(known), label)
 
@@ -331,7 +331,7 @@ def _n(frame: pd.DataFrame) -> str:
 
 
 def _axes_of(frame: pd.DataFrame) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    labels = sorted(frame["label"].unique(), key=_rank)
+    labels = sorted(frame["label"].unique(), key=rank)
     rows = list(dict.fromkeys(zip(frame["phase"], frame["metric"], strict=True)))
     return labels, sorted(frame["target"].unique()), rows
 

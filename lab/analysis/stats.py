@@ -168,7 +168,7 @@ def prepare(measurements: pd.DataFrame) -> pd.DataFrame:
     for name in ("cell", "storage", "target", "workload", "phase", "arm", "metric", "unit"):
         frame[name] = frame[name].astype("object").where(frame[name].notna(), "").astype(str)
     several = frame["arm"].nunique() > 1
-    places = [_label(cell, storage) for cell, storage in zip(frame["cell"], frame["storage"], strict=True)]
+    places = [storage_label(cell, storage) for cell, storage in zip(frame["cell"], frame["storage"], strict=True)]
     labels = [arm_label(place, arm) if several else place for place, arm in zip(places, frame["arm"], strict=True)]
     labelled: pd.DataFrame = frame.assign(place=pd.Series(places, index=frame.index, dtype="object"),
                                           label=pd.Series(labels, index=frame.index, dtype="object"))
@@ -363,6 +363,6 @@ def _coverage(n: int, rank: int) -> float:
     return 1 - sum(math.comb(n, i) for i in range(rank)) / float(1 << (n - 1))
 
 
-def _label(cell: str, storage: str) -> str:
+def storage_label(cell: str, storage: str) -> str:
     parts = [part for part in cell.split(".") if part and part != "setup"]
     return parts[0] if parts else storage
