@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.analysis import plots, stats
+from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
 from lab.analysis.page import environment
 from lab.analysis.words import clean, unique
 from lab.store import Run
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its words.  ``name`` is a safe file name without its suffix."""
+    """A figure with its words.  ``name`` is a safe file name without its suffix; ``workload`` is empty for all."""
 
     name: str
     workload: str
@@ -70,7 +71,22 @@ def figures(run: Run, style: dict[str, plots.Style] | None = None) -> list[Drawi
             add(f"space-over-time-{target}", plots.space_over_time(s, workload, target, style), "Space over time",
                 "A panel a storage, one scale. Bands are the phases of the first repetition, thin lines the other "
                 "repetitions. A dotted line is what loop-lvm's sparse file occupies on its disk.")
+    running = running_ratios(stats.prepare(m), run.manifest.repeat_until) if len(m) else []
+    if (figure := plots.interval_against_n(running[:RUNNING_SHOWN])) is not None:
+        which = (f"These are {RUNNING_SHOWN} of {len(running)} ratios, those with the widest intervals. "
+                 if len(running) > RUNNING_SHOWN else "")
+        drawings.append(Drawing(
+            "interval-against-n", "", "Ratios and their intervals against the number of repetitions",
+            f"{_running_words(run)} {which}A point is the ratio after so many repetitions, a bar its "
+            f"{stats.LEVEL:.0%} interval, from {stats.MIN_N} on. A shaded band is the width that the run was repeated "
+            "for.", figure))
     return drawings
+
+
+def _running_words(run: Run) -> str:
+    metrics = run.measurements["metric"]
+    what = "bandwidth" if metrics.isin(BANDWIDTHS).any() else "duration"
+    return f"Candidate ÷ baseline, {what}." if run.manifest.baseline is not None else f"Storage ÷ storage, {what}."
 
 
 def all_labels(runs: Sequence[Run]) -> list[str]:
@@ -80,6 +96,8 @@ def all_labels(runs: Sequence[Run]) -> list[str]:
 
 def workloads_of(run: Run) -> list[str]:
     """The workloads that have rows, in the scenario's order; the set-up is told apart."""
-    known = [cell.workload for cell in run.manifest.cells.values()]
+    m = run.manifest
+    cells = [*m.cells.values(), *(m.baseline.cells.values() if m.baseline is not None else [])]
+    known = [cell.workload for cell in cells]
     seen = [str(name) for frame in (run.measurements, run.samples) if len(frame) for name in frame["workload"].unique()]
     return [name for name in unique([*known, *seen]) if name in seen and name != "setup"]

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import plots, stats
-from lab.analysis.comparisons import BANDWIDTHS, Compared, compare_storages, usual_reference
+from lab.analysis.comparisons import (
+    BANDWIDTHS,
+    GROWTH_FLOOR_BYTES,
+    Compared,
+    arm_ratios,
+    compare_storages,
+    usual_reference,
+)
+from lab.analysis.noise import Judgement
 from lab.analysis.words import MIB, counted, joined, mib, ns, number, optional, records, unique
 from lab.records import Manifest
 from lab.store import Run
@@ -36,7 +44,7 @@ def summary_sentences(run: Run) -> list[str]:
 
 
 def findings(run: Run) -> list[Finding]:
-    """The summary by topic: the run itself, space, first write, layer against volume, storages against each other."""
+    """The summary by topic: the run itself, its arms, space, first write, layer and volume, storages, noise."""
     frame = stats.prepare(run.measurements)
     found = [Finding("The run", _completeness(run))]
     if frame.empty:
@@ -45,7 +53,9 @@ def findings(run: Run) -> list[Finding]:
     found += [Finding("Space", _space_sentences(frame)),
               Finding("First write against rewrite", _rewrite_sentences(frame)),
               Finding("Layer against volume", _layer_sentences(frame)),
-              Finding("Storage against storage", _winner_sentences(frame))]
+              Finding("Storage against storage", _winner_sentences(frame)),
+              Finding("Noise", _noise_sentences(frame))]
+    found.insert(1, Finding("Candidate against baseline", _arm_sentences(frame)))
     return [finding for finding in found if finding.sentences]
 
 
@@ -77,11 +87,51 @@ def _completeness(run: Run) -> list[str]:
     if run.manifest.repetitions < stats.MIN_N:
         text += " With fewer than 3, no interval is given and no winner named: read the numbers as one observation."
     sentences = [text]
+    if (told := run.manifest.repeat_until) is not None:
+        sentences.append(f"It was repeated until a ratio was known: {Judgement(told, True).sentence}; {told.reason}.")
     if run.manifest.status == "partial":
         sentences.append("The run is PARTIAL: it was not finished, and what is missing may change every answer below.")
     if (drift := worst_drift(run.manifest)) is not None and abs(drift) > DRIFT_LIMIT:
         sentences.append(f"The guest's clock DRIFTED by up to {drift:+.1%} against the host's: do not trust its times.")
     return sentences
+
+
+def _arm_sentences(frame: pd.DataFrame) -> list[str]:
+    """How many comparisons tell the arms apart, and the span of the ratios in each workload."""
+    table = arm_ratios(frame, (*BANDWIDTHS, "duration"))
+    table = table[table["workload"] != "setup"]
+    if table.empty:
+        return ["No cell was measured in both arms."] if stats.has_arms(frame) else []
+    rows = records(table)
+    apart = [row for row in rows if stats.estimate(row).settled]
+    text = (f"Of {counted(len(rows), 'comparison')} of bandwidth or duration, {len(apart)} tell candidate and baseline "
+            f"apart")
+    if any(row["low"] == row["low"] and row["low"] is not None for row in rows):
+        text += f"; by chance about {number(len(rows) * (1 - stats.LEVEL))} would where nothing differs"
+    sentences = [text + "."]
+    for metrics, told in ((BANDWIDTHS, "bandwidth"), (("duration",), "time")):
+        sentences += [f"{in_the(target, workload)}, the candidate's {told} was, against the baseline's, "
+                      f"{spans_told(part)}." for (target, workload), part in by_target(
+                          table[table["metric"].isin(metrics)], "target", "workload")]
+    return sentences
+
+
+def _noise_sentences(frame: pd.DataFrame) -> list[str]:
+    """How much each kind of number varies over repetitions, and where most."""
+    table = stats.variation(frame[frame["workload"] != "setup"])
+    table = table[table["variation"].notna()]
+    told = []
+    for name, own in (("bandwidth", table["metric"].isin(BANDWIDTHS)), ("duration", table["metric"] == "duration"),
+                      ("space taken or given back", table["metric"].str.endswith("_growth")
+                       & (table["mean"].abs() > GROWTH_FLOOR_BYTES))):
+        part = table[own]
+        if len(part):
+            worst = max(records(part), key=lambda row: float(row["variation"]))
+            told.append(f"{name} by {float(part['variation'].median()):.1%} (most in {worst['phase']} on "
+                        f"{worst['label']}, {worst['target']}: {worst['variation']:.1%})")
+    if not told:
+        return []
+    return [f"Over the repetitions varied, by the median of the coefficients of variation, {joined(told)}."]
 
 
 def _space_sentences(frame: pd.DataFrame) -> list[str]:
@@ -148,8 +198,8 @@ def _winner_sentences(frame: pd.DataFrame) -> list[str]:
     reference = usual_reference(frame)
     table = stats.ratios(frame, BANDWIDTHS, reference=reference)
     table = table[table["ratio"].notna() & ~table["phase"].astype(str).str.contains("#")]
-    sentences += [f"{in_the(target, workload)}, first passes ran, against {reference}'s bandwidth, at {spans_told(rows)}."
-                  for (target, workload), rows in by_target(table, "target", "workload")]
+    sentences += [f"{in_the(target, workload)}, first passes ran, against {reference}'s bandwidth, "
+                  f"at {spans_told(rows)}." for (target, workload), rows in by_target(table, "target", "workload")]
     groups: dict[tuple[str, str, str], list[Compared]] = {}
     for v in named:
         groups.setdefault((v.target, v.workload, v.winner or ""), []).append(v)
@@ -216,11 +266,11 @@ def times_told(found: stats.Estimate) -> str:
 
 def _gave(row: dict[str, Any]) -> str:
     growth = float(row["median"])
-    if abs(growth) < 0.05 * MIB:
+    if abs(growth) < GROWTH_FLOOR_BYTES:
         return "gave back nothing"
     text = f"gave back {mib(-growth)}" if growth < 0 else f"took another {mib(growth)}"
     low, high = optional(row["low"]), optional(row["high"])
-    if low is None or high is None or high - low < 0.05 * MIB:
+    if low is None or high is None or high - low < GROWTH_FLOOR_BYTES:
         return text
     ends = sorted((-low, -high)) if growth < 0 else [low, high]
     return f"{text} ({number(ends[0] / MIB)} to {number(ends[1] / MIB)})"

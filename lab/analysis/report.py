@@ -8,20 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.analysis import plots, stats
-from lab.analysis.comparisons import BANDWIDTHS, COMPARED, usual_reference
+from lab.analysis.comparisons import BANDWIDTHS, COMPARED, SPACE, arm_ratios, usual_reference
 from lab.analysis.drawings import Drawing, all_labels, figures, workloads_of
 from lab.analysis.findings import DRIFT_LIMIT, findings, machine_sentence, worst_drift
 from lab.analysis.findings import summary_sentences as summary_sentences
 from lab.analysis.page import Html, environment
-from lab.analysis.tables import Table, matrix, median_tables, ratio_table, storage_table, verdict_table
+from lab.analysis.tables import (
+    Table,
+    matrix,
+    median_tables,
+    ratio_table,
+    storage_table,
+    variation_tables,
+    verdict_table,
+)
 from lab.analysis.words import clean, command, counted, number, unique
 from lab.errors import InputError
 from lab.records import Manifest
 from lab.store import Run, write_atomically
 
+if TYPE_CHECKING:
+    import pandas as pd
 
 def write_report(runs: list[Run], out: Path | None = None) -> Path:
     """Writes one page for the runs, a section each, and each run's figures as PNG files in ``<run>/figures/``.
@@ -71,27 +81,26 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, An
     for workload in workloads_of(run):
         own = summary[summary["workload"] == workload]
         workloads.append({"name": clean(workload),
-                          "drawings": [d for d in drawings if d.workload == clean(workload)],
+                          "drawings": [d for d in drawings if d.workload and d.workload == clean(workload)],
                           "tables": median_tables(own, key=True), "more": median_tables(own, key=False)})
     setup = summary[summary["workload"] == "setup"]
-    failed = [{"cell": clean(r.cell), "repetition": r.repetition, "seconds": number(r.seconds),
+    failed = [{"cell": clean(r.cell if m.baseline is None else f"{r.cell} ({r.arm})"),
+               "repetition": r.repetition, "seconds": number(r.seconds),
                "kind": clean(r.error.kind) if r.error else "unknown",
                "argv": clean(command(r.error.argv)) if r.error else "",
                "status": "none: no command ended, or a time limit was hit"
                if r.error is None or r.error.returncode is None else str(r.error.returncode),
                "output": clean(r.error.output) if r.error else ""} for r in m.results if r.status == "failed"]
     drift = worst_drift(m)
-    scenario_file = run.path / "scenario.yaml"
     return {
         "anchor": anchor, "manifest": m, "question": clean(m.scenario.question),
         "machine": clean(machine_sentence(run)),
         "findings": findings(run), "asked": _asked(run), "workloads": workloads,
         "setup": median_tables(setup, key=True), "verdicts": verdict_table(frame, summary),
-        "glance": [matrix(stats.rewrite_against_first(frame), "Rewrite ÷ first write, bandwidth"),
-                   matrix(stats.layer_against_volume(frame, BANDWIDTHS), "Layer ÷ volume, bandwidth"),
-                   matrix(stats.ratios(frame, BANDWIDTHS, reference=usual_reference(frame)),
-                           f"Storage ÷ {clean(usual_reference(frame) or '')}, bandwidth")],
-        "ratios": [ratio_table(stats.rewrite_against_first(frame, ("write_bandwidth", "write_latency_p99",
+        "glance": _glance(frame), "running": [d for d in drawings if not d.workload],
+        "variation": variation_tables(frame),
+        "ratios": [ratio_table(arm_ratios(frame, (*COMPARED, *SPACE)), "Candidate ÷ baseline"),
+                   ratio_table(stats.rewrite_against_first(frame, ("write_bandwidth", "write_latency_p99",
                                                                     "sync_latency_p99")), "Rewrite ÷ first write"),
                    ratio_table(stats.layer_against_volume(frame, COMPARED), "Layer ÷ volume"),
                    ratio_table(stats.ratios(frame, COMPARED), "Storage ÷ storage")],
@@ -104,16 +113,36 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, An
                                                   [[(clean(k), ""), (number(v), "")] for k, v in m.seconds.items()]),
         "provenance": _provenance(m), "level": f"{stats.LEVEL:.0%}", "median_method": stats.MEDIAN_METHOD,
         "ratio_method": stats.RATIO_METHOD,
-        "scenario_text": clean(scenario_file.read_text(errors="replace")) if scenario_file.is_file() else "",
+        "scenario_texts": [(name, clean(file.read_text(errors="replace"))) for name, file in (
+            ("The baseline's scenario file", run.path / "baseline.yaml"),
+            ("The scenario file", run.path / "scenario.yaml")) if file.is_file()],
     }
+
+
+def _glance(frame: pd.DataFrame) -> list[Table]:
+    """What the answer rests on, a row a job: the arms where there are two, else the storages."""
+    tables = [matrix(stats.rewrite_against_first(frame), "Rewrite ÷ first write, bandwidth"),
+              matrix(stats.layer_against_volume(frame, BANDWIDTHS), "Layer ÷ volume, bandwidth")]
+    if stats.has_arms(frame):
+        arms = arm_ratios(frame[frame["workload"] != "setup"], (*BANDWIDTHS, "duration"))
+        return [matrix(arms, "Candidate ÷ baseline, bandwidth and duration"), *tables]
+    reference = usual_reference(frame)
+    return [*tables, matrix(stats.ratios(frame, BANDWIDTHS, reference=reference),
+                            f"Storage ÷ {clean(reference or '')}, bandwidth")]
 
 
 def _asked(run: Run) -> list[tuple[str, str]]:
     m = run.manifest
-    cells = [cell for cell in m.cells.values() if cell.workload != "setup"]
-    caches = [name for name, dropped in m.drop_caches.items() if dropped]
+    cells = [cell for cell in (*(m.baseline.cells.values() if m.baseline is not None else ()), *m.cells.values())
+             if cell.workload != "setup"]
+    dropping = [m.drop_caches, *([m.baseline.drop_caches] if m.baseline is not None else [])]
+    caches = unique(name for told in dropping for name, dropped in told.items() if dropped)
+    stood = m.cells | (m.baseline.cells if m.baseline is not None else {})
     rows = [("Scenario", f"{m.scenario.name} ({m.scenario.file})"),
-            ("Storages", ", ".join(unique(stats.storage_label(i, c.storage) for i, c in m.cells.items()))),
+            *([("Against", f"{m.baseline.name} ({m.baseline.file}), interleaved on the same machine"
+                + (": the same file, so that every difference is noise"
+                   if m.baseline.sha256 == m.scenario.sha256 else ""))] if m.baseline is not None else []),
+            ("Storages", ", ".join(unique(stats.storage_label(i, c.storage) for i, c in stood.items()))),
             ("Written to", ", ".join(unique(c.target for c in cells))),
             ("Workloads", ", ".join(unique(c.workload for c in cells))),
             ("Repetitions", f"{m.repetitions}, in a shuffled order from seed {m.seed}"
@@ -138,6 +167,8 @@ def _provenance(m: Manifest) -> list[tuple[str, str]]:
     rows = [("run", m.run), ("status", m.status), ("schema version", str(m.schema_version)),
             ("lab", f"{m.lab.version}, commit {m.lab.commit or 'unknown'}{dirty}"),
             ("scenario file", m.scenario.file), ("scenario SHA-256", m.scenario.sha256), ("seed", str(m.seed)),
+            *([("baseline's file", m.baseline.file), ("baseline's SHA-256", m.baseline.sha256),
+               ("baseline's seed", str(m.baseline.seed))] if m.baseline is not None else []),
             ("box", m.machine.box), ("host kernel", m.machine.host_kernel)]
     return [(clean(k), clean(v)) for k, v in [*rows, *m.versions.items()]]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import plots, stats
-from lab.analysis.comparisons import BANDWIDTHS, compare_storages
+from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES, compare_storages
 from lab.analysis.words import MIB, clean, metric_words, number, option, optional, records, unique
-from lab.records import Manifest
+from lab.records import BASELINE, CANDIDATE, Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,9 @@ _GROUPS: tuple[tuple[str, str, float, Callable[[str, str], bool]], ...] = (
 
 _KEY = re.compile(r"(write|read|sync)_latency_p99|duration|storage_growth|volume_growth|application_bytes"
                   r"|allocation_amplification|write_amplification|daemon_start|image_load")
+
+
+_VARYING = re.compile(r"(write|read)_bandwidth|(write|read|sync)_latency_p99|duration|storage_growth|volume_growth")
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,38 @@ def matrix(table: pd.DataFrame, caption: str) -> Table:
     return _noted(Table(caption, [*keys, *(f"{clean(label)}, ×" for label in labels)], rows, keys=len(keys)))
 
 
+def variation_tables(frame: pd.DataFrame) -> list[Table]:
+    """Each phase's coefficient of variation, in percent, a table a workload; where it was repeated."""
+    table = stats.variation(frame[frame["workload"] != "setup"])
+    table = table[table["metric"].str.fullmatch(_VARYING.pattern) & table["variation"].notna()]
+    table = table[~table["metric"].str.endswith("_growth") | (table["mean"].abs() > GROWTH_FLOOR_BYTES)]
+    tables = []
+    for workload, own in table.groupby("workload", sort=False):
+        labels = sorted(own["label"].unique(), key=plots.rank)
+        rows = []
+        for (target, phase, metric), part in sorted(own.groupby(["target", "phase", "metric"], sort=False),
+                                                    key=lambda item: str(item[0][0])):
+            by_label = {str(row["label"]): row for row in records(part)}
+            rows.append([(clean(str(phase)), ""), (clean(str(target)), ""), (metric_words(str(metric)), ""),
+                         *(_variation_cell(by_label.get(label)) for label in labels)])
+        head = ["phase", "written to", "quantity", *(f"{clean(label)}, %" for label in labels)]
+        tables.append(_noted(Table(f"Coefficient of variation over repetitions: {clean(str(workload))}", head, rows,
+                                   keys=3)))
+    return tables
+
+
+def _variation_cell(row: dict[str, Any] | None) -> tuple[str, str]:
+    return ("–", "") if row is None else (number(100 * float(row["variation"])), f"{_NOTE}n = {row['n']}")
+
+
 def storage_table(m: Manifest) -> Table:
     rows: dict[str, list[tuple[str, str]]] = {}
-    for identity, cell in m.cells.items():
-        label = stats.storage_label(identity, cell.storage)
+    cells = [(CANDIDATE, *item) for item in m.cells.items()]
+    if m.baseline is not None:
+        cells = [(BASELINE, *item) for item in m.baseline.cells.items()] + cells
+    for arm, identity, cell in cells:
+        place = stats.storage_label(identity, cell.storage)
+        label = place if m.baseline is None else stats.arm_label(place, arm)
         options = ", ".join(f"{key} = {option(key, value)}"
                             for key, value in cell.options.items() if value is not None)
         rows.setdefault(label, [(clean(label), ""), (clean(cell.storage), ""), (clean(options) or "–", "")])
