@@ -60,7 +60,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     def run_blocks(self: runner.Runner, blocks: Iterable[Block], finished: set[str]) -> None:
         self._clock_began = None  # type: ignore[assignment]
         rig.boots += 1
-        machine: Any = SimpleNamespace(machine=None, pool_allocated_bytes=lambda: None)
+        machine: Any = SimpleNamespace(machine=None, disks=None, pool_allocated_bytes=lambda: None)
         for block in blocks:
             self._run_block(machine, block.setup, [job for job in block.jobs if job.key not in finished])
 
@@ -73,9 +73,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
         return run_cell(self, vm, job)
 
     class Driver:
-        def __init__(self, machine: object, cell: object, raw: Path, seed: int, *, say: object,
-                     host_allocated: object) -> None:
-            rig.seeds.setdefault(current[0].arm, set()).add(seed)
+        def __init__(self, *arguments: Any, say: object, host_allocated: object) -> None:
+            rig.seeds.setdefault(current[0].arm, set()).add(arguments[-1])
 
         def run(self) -> None:
             job = current[0]
@@ -91,7 +90,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
                "metric": "duration", "value": rig.duration(arm, repetition), "unit": "s", "source": MEASURED}
         return CellRows([row], [{**row, "t_seconds": 0.0}], [], [])
 
-    def build(machine: object, storage: object) -> list[str]:
+    def build(*arguments: object) -> list[str]:
         rig.builds += 1
         return []
 
@@ -103,8 +102,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(runner, "compare_clocks", lambda machine, began: runner.ClockCheck(
         at_utc="2024-11-07T10:00:00Z", guest_seconds=1.0, host_seconds=1.0, drift=0.0))
     monkeypatch.setattr(runner.pools, "build", build)
-    monkeypatch.setattr(runner.pools, "tear_down", lambda machine: None)
-    monkeypatch.setattr(runner.drivers, "start_daemon", lambda machine, storage, options: (None, 2.0))
+    monkeypatch.setattr(runner.pools, "tear_down", lambda *arguments: None)
+    monkeypatch.setattr(runner.drivers, "start_daemon", lambda *arguments: (None, 2.0))
     monkeypatch.setattr(runner.workloads, "load_image", lambda machine, image: 3.0)
     monkeypatch.setattr(runner.workloads, "CellDriver", Driver)
     return rig
@@ -244,3 +243,5 @@ def test_the_scenarios_own_repetitions_are_the_least(rig: Rig, arms: Arms, tmp_p
     more = Arms(arms.candidate.model_copy(update={"repetitions": 5}), arms.baseline)
     run = go(more, tmp_path / "run", until(more))
     assert run.manifest.repetitions == 5
+    assert run.manifest.repeat_until is not None
+    assert (run.manifest.repeat_until.n, len(rig.ran), run.manifest.status) == (5, 5 * 4, "complete")
