@@ -6,23 +6,26 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.errors import AnswerIsNo, InputError, LabError, RigError
+from lab.errors import AnswerIsNo, Inconclusive, InputError, LabError, RigError
 
 if TYPE_CHECKING:
+    from lab.analysis.noise import RepeatUntil
+    from lab.order import Arms, Block
+    from lab.records import Manifest
     from lab.rig.doctor import Check
-    from lab.runner import Block
-    from lab.scenario import Scenario
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   rich_markup_mode="markdown",
                   help="Measure container storage in real VMs, and read what was measured.")
+
+_MAX_REPETITIONS = 10
 
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 
@@ -95,44 +98,113 @@ def _print_checks(checks: list[Check]) -> None:
     Console().print(table)
 
 
-@app.command(epilog="Example: `lab run scenarios/quickstart.yaml`")
+@app.command(epilog="Examples: `lab run scenarios/quickstart.yaml`; `lab run new.yaml --against old.yaml`; "
+                    "`lab run scenarios/loop-vs-direct.yaml --repeat-until "
+                    "'direct-lvm/loop-lvm write_bandwidth seq-write layer ±10 %'`")
 def run(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file.", metavar="SCENARIO")],
+    scenario: Annotated[Path, typer.Argument(help="A scenario file; with --against, the candidate.",
+                                             metavar="SCENARIO")],
+    against: Annotated[Path | None, typer.Option(
+        metavar="BASELINE", help="Measure this scenario too, interleaved on the same machine; the same file for A/A.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder: only what is left.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; start nothing.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
     repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    repeat_until: Annotated[str | None, typer.Option(
+        metavar="RATIO", help="Add repetitions until the interval of a ratio is that narrow: "
+                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', A and B labels of storages; with --against "
+                              "'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
+    max_repetitions: Annotated[int | None, typer.Option(
+        min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
 ) -> None:
-    """Provision, drive and measure a scenario in a VM.  Prints the run's folder on the last line."""
-    from lab.rig.box import box_name
-    from lab.runner import Runner, new_run_folder, plan
-    from lab.scenario import load_scenario
+    """Provision, drive and measure a scenario in a VM.  Prints the run's folder on the last line.
 
-    wanted = load_scenario(scenario)
-    if repetitions is not None:
-        wanted = wanted.model_copy(update={"repetitions": repetitions})
+    Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
+    repetitions was reached, and the ratio's interval is still too wide.
+    """
+    from lab.order import plan
+    from lab.rig.box import box_name
+    from lab.runner import Runner, new_run_folder, refuse_other_arms
+
+    arms = _arms(scenario, against, repetitions)
+    until = _until(repeat_until, max_repetitions, arms, only or ())
+    blocks = plan(arms, box_name(), only=only or ())       # bad names are refused before a folder is made
     if dry_run:
-        _print_plan(wanted, plan(wanted, box_name(), only=only or ()))
+        _print_plan(arms, blocks, until)
         return
-    if resume is not None and not resume.is_dir():
-        raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
+    if resume is not None:
+        if not resume.is_dir():
+            raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
+        refuse_other_arms(resume, arms)
     _need_tools()
-    plan(wanted, box_name(), only=only or ())       # bad names are refused before a folder is made
-    folder = resume or new_run_folder(results, wanted)
+    folder = resume or new_run_folder(results, arms.candidate)
     _say(f"run folder: {folder}")
+    again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
     try:
-        manifest = Runner(wanted, folder, only=only or (), say=_say, progress=_progress()).run()
+        manifest = Runner(arms, folder, only=only or (), say=_say, progress=_progress(), until=until).run()
     except (Interrupted, RigError):
-        _say(f"go on with: lab run {scenario} --resume {folder}")
+        _say("go on with: " + again + (f" --max-repetitions {max_repetitions}" if max_repetitions else ""))
         print(folder)
         raise
     print(folder)
+    _settle(manifest, folder, again)
+
+
+def _arms(candidate: Path, baseline: Path | None, repetitions: int | None) -> Arms:
+    from lab.order import Arms
+    from lab.scenario import load_scenario
+
+    wanted = load_scenario(candidate)
+    other = load_scenario(baseline) if baseline is not None else None
+    if repetitions is not None:
+        wanted = wanted.model_copy(update={"repetitions": repetitions})
+    elif other is not None and other.repetitions != wanted.repetitions:
+        _say(f"{candidate} asks for {wanted.repetitions} repetitions and {baseline} for {other.repetitions}: "
+             f"both arms get {wanted.repetitions}")
+    return Arms(wanted, other)
+
+
+def _until(text: str | None, maximum: int | None, arms: Arms, only: Sequence[str]) -> RepeatUntil | None:
+    from lab.analysis.noise import parse_repeat_until
+
+    if text is None:
+        if maximum is not None:
+            raise InputError("there is nothing to repeat until", where="--max-repetitions",
+                             remedy="add --repeat-until RATIO, or use --repetitions")
+        return None
+    return parse_repeat_until(text, arms.scenarios, max_repetitions=maximum or _MAX_REPETITIONS, only=only)
+
+
+def _again(scenario: Path, against: Path | None, folder: Path, only: Sequence[str], repetitions: int | None,
+           repeat_until: str | None) -> str:
+    """The command that goes on with a run."""
+    import shlex
+
+    words = ["lab", "run", str(scenario), *(["--against", str(against)] if against is not None else []),
+             *(word for cell in only for word in ("--only", cell)),
+             *(["--repetitions", str(repetitions)] if repetitions is not None else []),
+             *(["--repeat-until", repeat_until] if repeat_until is not None else []), "--resume", str(folder)]
+    return shlex.join(words)
+
+
+def _settle(manifest: Manifest, folder: Path, again: str) -> None:
+    """Says how the run ended.  Raises AnswerIsNo where a cell failed, Inconclusive where a ratio stayed too wide."""
+    from lab.analysis.noise import Judgement
+
+    told = manifest.repeat_until
+    if told is not None:
+        _say(f"{Judgement(told, True).sentence}; ended after {manifest.repetitions} repetitions: {told.reason}")
     failed = [result for result in manifest.results if result.status == "failed"]
     if failed:
         raise AnswerIsNo(f"{len(failed)} of {len(manifest.results)} cells failed: "
                          + ", ".join(sorted({result.cell for result in failed})),
                          remedy=f"lab report {folder} shows why")
+    if told is not None and not told.reached:
+        raise Inconclusive(f"{told.ratio} is not known within ±{100 * told.wanted:.3g} %: {told.reason}",
+                           remedy=f"go on with: {again} --max-repetitions {2 * told.max_repetitions}"
+                           if told.estimate is not None else "name a metric that both sides have, above zero")
 
 
 def _need_tools() -> None:
@@ -142,15 +214,21 @@ def _need_tools() -> None:
         raise RigError(f"this machine lacks {', '.join(packages)}", remedy="lab doctor --install")
 
 
-def _print_plan(scenario: Scenario, blocks: list[Block]) -> None:
+def _print_plan(arms: Arms, blocks: list[Block], until: RepeatUntil | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("repetition", "storage", "cell", "key", title=scenario.question)
+    from lab.analysis.noise import FIRST_LOOK
+
+    two = arms.baseline is not None
+    table = Table("repetition", "storage", *(["arm"] if two else []), "cell", "key", title=arms.candidate.question)
     for block in blocks:
         for job in block.jobs:
-            table.add_row(str(job.repetition), job.storage.label, job.cell_id, job.key)
+            table.add_row(str(job.repetition), job.storage.label, *([job.arm] if two else []), job.cell_id, job.key)
     Console().print(table)
+    if until is not None:
+        _say(f"then, from {FIRST_LOOK} repetitions on and up to {until.max_repetitions}, until {until.text} is known "
+             f"within ±{100 * until.wanted:.3g} %")
 
 
 def _progress() -> Callable[[int, int, str, float | None], None]:

@@ -13,7 +13,10 @@ KEYS = ("run", "cell", "storage", "target", "workload", "phase", "repetition", "
 MEASUREMENT_COLUMNS = (*KEYS, "metric", "value", "unit", "source")
 SAMPLE_COLUMNS = (*KEYS, "source", "t_seconds", "metric", "value", "unit")
 
-ARM = "candidate"
+Arm = Literal["baseline", "candidate"]
+BASELINE: Arm = "baseline"
+CANDIDATE: Arm = "candidate"
+ARM = CANDIDATE
 """The arm of every row where a run has only one."""
 
 MEASURED = "measured"
@@ -82,10 +85,11 @@ class Failure(_Record):
 
 
 class CellResult(_Record):
-    """One cell in one repetition, as the journal holds it."""
+    """One cell of one arm in one repetition, as the journal holds it."""
 
     cell: str
     repetition: int
+    arm: Arm = ARM
     key: str
     status: Literal["done", "failed"]
     error: Failure | None = None
@@ -99,6 +103,33 @@ class SamplerCost(_Record):
     samples: int
     cpu_seconds_per_sample: float
     elapsed_seconds_per_sample: float
+
+
+class BaselineRecord(ScenarioRef):
+    """The other arm of a run with two.  Cell ids may coincide with the candidate's, and stand for other options."""
+
+    seed: int
+    cells: dict[str, CellRecord]
+    drop_caches: dict[str, bool] = Field(default_factory=dict)
+
+
+class RepeatRecord(_Record):
+    """How a run that repeats until a ratio is known well enough ended.
+
+    ``wanted`` and ``half_width`` are relative: 0.1 is ±10 %.  The interval and ``half_width`` are null where fewer
+    than 3 pairs were measured, ``estimate`` too where there is no ratio at all.
+    """
+
+    ratio: str
+    wanted: float
+    max_repetitions: int
+    n: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+    half_width: float | None
+    reached: bool
+    reason: str
 
 
 class Manifest(_Record):
@@ -121,3 +152,6 @@ class Manifest(_Record):
     drop_caches: dict[str, bool] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     """Where the run's time went: resume, daemon starts, image loads, workloads, the rest."""
+    baseline: BaselineRecord | None = None
+    """The arm that ``scenario``, the candidate, was measured against; None in a run of one scenario."""
+    repeat_until: RepeatRecord | None = None

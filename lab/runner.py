@@ -1,8 +1,7 @@
-"""Scenario -> cells -> machine -> records: order, journal, resume, teardown.
+"""Blocks -> machine -> records: journal, resume, teardown, and when to stop repeating.
 
-A *block* is one storage in one repetition: the storage is built, its daemon
-started, and every cell on it run.  Repetitions follow one another; within one,
-storages and cells come in an order drawn from the scenario's seed.
+What runs in which order is said in ``lab.order``.  Repetitions follow one
+another.
 """
 
 from __future__ import annotations
@@ -11,20 +10,21 @@ import gzip
 import json
 import os
 import platform
-import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
+from itertools import chain, count
 from pathlib import Path
 
+from lab.analysis.noise import FIRST_LOOK, Judgement, RepeatUntil, judge
 from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
+from lab.order import SETUP, Arms, Block, Job, plan_repetition
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
-    ARM,
     MEASURED,
+    BaselineRecord,
     CellRecord,
     CellResult,
     ClockCheck,
@@ -40,32 +40,10 @@ from lab.rig.clock import compare_clocks, read_clocks
 from lab.rig.identity import Identity, identify, lab_ref
 from lab.rig.machine import Machine, RecordingMachine
 from lab.rig.vagrant import Vm, vm
-from lab.scenario import Cell, Scenario, StorageSpec
+from lab.scenario import Cell, Scenario
 from lab.store import Row, RunWriter, write_atomically
 
-SETUP = "setup"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cell in a repetition.  ``cell`` is None for the storage's own set-up."""
-
-    storage: StorageSpec
-    repetition: int
-    key: str
-    cell: Cell | None = None
-
-    @property
-    def cell_id(self) -> str:
-        return self.cell.id if self.cell is not None else f"{self.storage.label}.{SETUP}"
-
-
-@dataclass(frozen=True)
-class Block:
-    """One storage in one repetition: the set-up first, then its cells in their order."""
-
-    setup: Job
-    jobs: tuple[Job, ...]
+SCENARIO_FILE, BASELINE_FILE = "scenario.yaml", "baseline.yaml"
 
 
 @dataclass
@@ -87,39 +65,27 @@ Progress = Callable[[int, int, str, float | None], None]
 """Called with cells done, cells in all, the next cell's id, and the seconds left if they can be told."""
 
 
-def plan(scenario: Scenario, box: str, *, only: Sequence[str] = ()) -> list[Block]:
-    """The blocks of a run in their order.  Raises InputError where ``only`` names no cell."""
-    cells = scenario.cells()
-    if unknown := set(only) - {cell.id for cell in cells}:
-        raise InputError(f"no cell is named {', '.join(sorted(unknown))}", where=str(scenario.path),
-                         remedy="the cells are " + ", ".join(cell.id for cell in cells))
-    blocks = []
-    for repetition in range(1, scenario.repetitions + 1):
-        order = random.Random(f"{scenario.seed}/{repetition}")
-        for storage in order.sample(scenario.storages, len(scenario.storages)):
-            chosen = [cell for cell in cells if cell.storage == storage and (not only or cell.id in only)]
-            jobs = tuple(Job(storage, repetition, _key(scenario, cell, repetition, box), cell)
-                         for cell in order.sample(chosen, len(chosen)))
-            if jobs:
-                key = sha256("/".join([box, SETUP, repr(storage), repr(scenario.machine), str(repetition),
-                                       *sorted(job.key for job in jobs)]).encode()).hexdigest()[:16]
-                blocks.append(Block(Job(storage, repetition, key), jobs))
-    return blocks
-
-
-def _key(scenario: Scenario, cell: Cell, repetition: int, box: str) -> str:
-    return cell.content_key(scenario.machine, scenario.seed, repetition, box)
-
-
 class Runner:
-    """Runs a scenario into a run's folder; what is in its journal already is not run again."""
+    """Runs the scenarios of one arm or two into a run's folder; what is in its journal already is not run again.
 
-    def __init__(self, scenario: Scenario, folder: Path, *, only: Sequence[str], say: Say, progress: Progress) -> None:
-        self._scenario = scenario
+    With ``until``, repetitions are added to those of the candidate until the ratio is known well enough, or their
+    maximum is reached.  Raises InputError where the folder's run has another number of arms.
+    """
+
+    def __init__(self, arms: Arms, folder: Path, *, only: Sequence[str], say: Say, progress: Progress,
+                 until: RepeatUntil | None = None) -> None:
+        self._arms = arms
+        self._scenario = arms.candidate
+        self._only = only
+        self._until = until
         self._say = say
         self._progress = progress
         self._box = box_name()
-        self._blocks = plan(scenario, self._box, only=only)
+        self._minimum = max(arms.candidate.repetitions, FIRST_LOOK if until is not None else 1)
+        self._blocks = [block for repetition in range(1, self._minimum + 1) for block in self._plan(repetition)]
+        self._repetitions = self._minimum
+        self._judged: Judgement | None = None
+        refuse_other_arms(folder, arms)
         self._writer = RunWriter(folder)
         self._session = Session()
         self._began = time.monotonic()
@@ -130,20 +96,53 @@ class Runner:
             earlier = json.loads(state.read_text())
             self._started_utc = earlier["started_utc"]
             self._session.clock = [ClockCheck(**check) for check in earlier["clock"]]
-        write_atomically(folder / "scenario.yaml", scenario.text)
+        if arms.baseline is not None:
+            write_atomically(folder / BASELINE_FILE, arms.baseline.text)
+        write_atomically(folder / SCENARIO_FILE, arms.candidate.text)
 
     def run(self) -> Manifest:
         """Runs what is left.  The tables and the manifest are written even when it ends early."""
-        finished = {result.key for result in self._writer.journal() if result.status == "done"}
-        left = [block for block in self._blocks if any(job.key not in finished for job in block.jobs)]
+        finished = self._finished()
+        left = self._left(finished)
         try:
-            if left:
-                self._run_blocks(left, finished)
+            if (first := next(left, None)) is not None:
+                self._run_blocks(chain([first], left), finished)
         finally:
             manifest = self._close()
         return manifest
 
-    def _run_blocks(self, blocks: list[Block], finished: set[str]) -> None:
+    def _plan(self, repetition: int) -> list[Block]:
+        return plan_repetition(self._arms, self._box, repetition, only=self._only)
+
+    def _finished(self) -> set[str]:
+        return {result.key for result in self._writer.journal() if result.status == "done"}
+
+    def _left(self, finished: set[str]) -> Iterator[Block]:
+        """The blocks that have something to run, one repetition after the other, for as long as repetitions are needed.
+
+        What is needed next is decided when it is asked for, after what came before has run.
+        """
+        for repetition in count(1):
+            if repetition > self._minimum:
+                self._blocks += self._plan(repetition)
+                self._repetitions = repetition
+            own = [block for block in self._blocks if block.setup.repetition == repetition]
+            yield from (block for block in own if any(job.key not in finished for job in block.jobs))
+            if self._enough(repetition):
+                return
+
+    def _enough(self, repetition: int) -> bool:
+        """Whether no repetition after this one is needed."""
+        if self._until is None:
+            return repetition >= self._minimum
+        if repetition < FIRST_LOOK:
+            return False
+        keys = {job.key for block in self._blocks for job in block.jobs if job.repetition <= repetition}
+        self._judged = judge(self._until, self._writer.measurements(sorted(keys & self._finished())), repetition)
+        self._say(f"repetition {repetition}: {self._judged.sentence}")
+        return repetition >= self._minimum and self._judged.ended
+
+    def _run_blocks(self, blocks: Iterable[Block], finished: set[str]) -> None:
         with vm(self._scenario.machine, self._say) as machine:
             self._resume(machine)
             for block in blocks:
@@ -153,7 +152,7 @@ class Runner:
                 except ConnectionLost as error:
                     self._say(f"{error}; once more on a fresh machine")
                     self._restart(machine)
-                    done = {result.key for result in self._writer.journal() if result.status == "done"}
+                    done = self._finished()
                     self._run_block(machine, block.setup, [job for job in jobs if job.key not in done])
 
     def _restart(self, machine: Vm) -> None:
@@ -178,7 +177,7 @@ class Runner:
                 except ConnectionLost:
                     raise
                 except LabError as error:
-                    self._say(f"{setup.cell_id}: failed: {error}")
+                    self._say(f"{self._name(setup)}: failed: {error}")
                     for left in jobs[number:]:
                         self._writer.begin(left.key)
                         self._writer.finish(self._result(left, _now(), 0.0, error), [], [])
@@ -201,7 +200,7 @@ class Runner:
 
     def _set_up(self, bare: Machine, job: Job) -> None:
         """Builds the storage and starts its daemon; recorded as a cell of its own."""
-        self._progress(*self._state(), job.cell_id, self._seconds_left())
+        self._progress(*self._state(), self._name(job), self._seconds_left())
         raw = self._writer.begin(job.key)
         began, started = time.monotonic(), _now()
         rows: list[Row] = []
@@ -235,7 +234,7 @@ class Runner:
 
     def _setup_row(self, job: Job, phase: str, metric: str, value: float, unit: str) -> Row:
         return {"run": self._writer.path.name, "cell": job.cell_id, "storage": job.storage.label, "target": "",
-                "workload": SETUP, "phase": phase, "repetition": job.repetition, "arm": ARM, "metric": metric,
+                "workload": SETUP, "phase": phase, "repetition": job.repetition, "arm": job.arm, "metric": metric,
                 "value": value, "unit": unit, "source": MEASURED}
 
     # -- a cell -------------------------------------------------------------------
@@ -244,7 +243,7 @@ class Runner:
         """Runs and records one cell.  False where it failed."""
         assert job.cell is not None
         bare = vm_.machine
-        self._progress(*self._state(), job.cell_id, self._seconds_left())
+        self._progress(*self._state(), self._name(job), self._seconds_left())
         raw = self._writer.begin(job.key)
         began, started = time.monotonic(), _now()
         error: LabError | None = None
@@ -253,7 +252,8 @@ class Runner:
         with (raw / "transcript.jsonl").open("w") as transcript:
             machine = RecordingMachine(bare, transcript)
             try:
-                workloads.CellDriver(machine, job.cell, raw, self._scenario.seed + job.repetition, say=self._say,
+                seed = self._arms.scenarios[job.arm].seed + job.repetition
+                workloads.CellDriver(machine, job.cell, raw, seed, say=self._say,
                                      host_allocated=vm_.pool_allocated_bytes).run()
             except ConnectionLost:
                 raise
@@ -263,14 +263,14 @@ class Runner:
         if error is None:
             try:
                 self._session.clock.append(compare_clocks(bare, self._clock_began))
-                rows = read_raw_cell(raw, self._writer.path.name, job.repetition)
+                rows = read_raw_cell(raw, self._writer.path.name, job.repetition, arm=job.arm)
                 measurements, samples = rows.measurements, rows.samples
                 self._session.sampler_cpu += rows.sampler_cpu_seconds
                 self._session.sampler_elapsed += rows.sampler_elapsed_seconds
             except LabError as failure:
                 error = failure
         if error is not None:
-            self._say(f"{job.cell_id}: failed: {error}")
+            self._say(f"{self._name(job)}: failed: {error}")
         seconds = time.monotonic() - began
         self._session.spend("cells", seconds)
         self._done_here += 1
@@ -278,9 +278,12 @@ class Runner:
         return error is None
 
     def _result(self, job: Job, started: str, seconds: float, error: LabError | None) -> CellResult:
-        return CellResult(cell=job.cell_id, repetition=job.repetition, key=job.key,
+        return CellResult(cell=job.cell_id, repetition=job.repetition, arm=job.arm, key=job.key,
                           status="done" if error is None else "failed", error=_failure(error),
                           started_utc=started, seconds=round(seconds, 3))
+
+    def _name(self, job: Job) -> str:
+        return f"{job.cell_id} ({job.arm})" if self._arms.baseline is not None else job.cell_id
 
     # -- clock, time, records -----------------------------------------------------
 
@@ -307,8 +310,7 @@ class Runner:
         spec = scenario.machine
         manifest = Manifest(
             run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
-            scenario=ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name,
-                                 sha256=scenario.sha256),
+            scenario=_scenario_ref(scenario),
             lab=lab_ref(), machine=MachineRecord(
                 emulated=identity.accelerator != "kvm", accelerator=identity.accelerator, cpu_model=identity.cpu_model,
                 cpus=spec.cpus, memory_bytes=spec.memory_bytes, box=self._box, disks=spec.disks,
@@ -316,12 +318,14 @@ class Runner:
                 cache=identity.cache,
                 host_kernel=platform.release(), host_cpus=os.cpu_count() or 0),
             versions=identity.versions, clock=session.clock,
-            seed=scenario.seed, repetitions=scenario.repetitions,
+            seed=scenario.seed, repetitions=self._repetitions,
             order=[job.key for job in jobs], started_utc=self._started_utc, ended_utc=_now(),
-            cells={cell.id: _cell_record(cell) for cell in scenario.cells()},
+            cells=_cell_records(scenario),
             results=results, sampler=_cost(session) or (earlier.sampler if earlier else None),
-            drop_caches={workload.name: workload.drop_caches for workload in scenario.workload},
-            seconds=session.seconds or (earlier.seconds if earlier else {}))
+            drop_caches=_drop_caches(scenario),
+            seconds=session.seconds or (earlier.seconds if earlier else {}),
+            baseline=_baseline_record(self._arms.baseline),
+            repeat_until=self._judged.record if self._judged is not None else None)
         write_atomically(self._writer.path / "session.json", json.dumps(
             {"started_utc": self._started_utc, "clock": [check.model_dump() for check in session.clock]}) + "\n")
         self._writer.close(manifest)
@@ -330,6 +334,38 @@ class Runner:
     def _earlier(self) -> Manifest | None:
         file = self._writer.path / "manifest.json"
         return Manifest.model_validate_json(file.read_text()) if file.exists() else None
+
+
+def refuse_other_arms(folder: Path, arms: Arms) -> None:
+    """Raises InputError where the run in the folder has one arm and two are to be measured, or the other way round."""
+    if not (folder / SCENARIO_FILE).exists():
+        return
+    had, has = (folder / BASELINE_FILE).exists(), arms.baseline is not None
+    if had and not has:
+        raise InputError("this run has two arms", where=str(folder),
+                         remedy="go on with --against and the file that its baseline.yaml is a copy of")
+    if has and not had:
+        raise InputError("this run has one arm: its cells were not interleaved with another's", where=str(folder),
+                         remedy="start a new run: leave out --resume")
+
+
+def _scenario_ref(scenario: Scenario) -> ScenarioRef:
+    return ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name, sha256=scenario.sha256)
+
+
+def _baseline_record(scenario: Scenario | None) -> BaselineRecord | None:
+    if scenario is None:
+        return None
+    return BaselineRecord(**_scenario_ref(scenario).model_dump(), seed=scenario.seed, cells=_cell_records(scenario),
+                          drop_caches=_drop_caches(scenario))
+
+
+def _drop_caches(scenario: Scenario) -> dict[str, bool]:
+    return {workload.name: workload.drop_caches for workload in scenario.workload}
+
+
+def _cell_records(scenario: Scenario) -> dict[str, CellRecord]:
+    return {cell.id: _cell_record(cell) for cell in scenario.cells()}
 
 
 def _cell_record(cell: Cell) -> CellRecord:

@@ -6,6 +6,7 @@ A run's folder::
     measurements.parquet   one row a number        (records.MEASUREMENT_COLUMNS)
     samples.parquet        one row a second        (records.SAMPLE_COLUMNS)
     scenario.yaml          the scenario, verbatim
+    baseline.yaml          the other arm's, where a run has two
     journal.jsonl          one line a finished cell
     raw/<key>/             verbatim output of that cell, and its rows
 
@@ -157,12 +158,19 @@ class RunWriter:
             self._join(name, keys, columns)
         write_atomically(self.path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
 
-    def _join(self, name: str, keys: Sequence[str], columns: Sequence[str]) -> None:
+    def measurements(self, keys: Sequence[str]) -> pd.DataFrame:
+        """The rows so far of finished cells, while the run goes on; columns ``records.MEASUREMENT_COLUMNS``."""
+        return self._rows("measurements", keys, MEASUREMENT_COLUMNS)
+
+    def _rows(self, name: str, keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
 
         frames = [pd.read_parquet(self.raw / key / f"{name}.parquet") for key in keys]
         frames = [frame for frame in frames if len(frame)]
-        table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+
+    def _join(self, name: str, keys: Sequence[str], columns: Sequence[str]) -> None:
+        table = self._rows(name, keys, columns)
         scratch = self.path / f".{name}.parquet.{os.getpid()}"
         table.to_parquet(scratch, index=False, compression="zstd")
         scratch.replace(self.path / f"{name}.parquet")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from lab.analysis import stats
+from lab.records import BASELINE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,11 +49,22 @@ class Style:
 
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:
-    """A colour and a marker for each storage; the known storages have theirs always (palette: Okabe and Ito)."""
+    """A colour and a marker for each storage; the known storages have theirs always (palette: Okabe and Ito).
+
+    Where a run has two arms, the baseline has a lighter shade of its storage's colour.
+    """
     spare = iter(_MORE * 20)
-    names = sorted(set(labels), key=_rank)
-    return {name: Style(_KNOWN.get(name) or next(spare), _MARKERS[index % len(_MARKERS)])
-            for index, name in enumerate(names)}
+    split = {label: stats.split_label(label) for label in labels}
+    places = sorted({place for place, _ in split.values()}, key=rank)
+    own = {place: Style(_KNOWN.get(place) or next(spare), _MARKERS[index % len(_MARKERS)])
+           for index, place in enumerate(places)}
+    return {label: Style(_lighter(own[place].colour), own[place].marker) if arm == BASELINE else own[place]
+            for label, (place, arm) in split.items()}
+
+
+def _lighter(colour: str) -> str:
+    parts = [int(colour[at:at + 2], 16) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (255 - part) * 0.5):02x}" for part in parts)
 
 
 def to_svg(figure: Figure) -> bytes:
@@ -82,7 +95,7 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
     frame = stats.prepare(samples)
     frame = frame[(frame["workload"] == workload) & (frame["target"] == target)]
     used = frame[frame["metric"] == metric]
-    labels = sorted(used["label"].unique(), key=_rank)
+    labels = sorted(used["label"].unique(), key=rank)
     if not labels or len(used) < 2:
         return None
     style = style or styles(labels)
@@ -106,7 +119,8 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
         if target != "volume" and len(sparse) > 1:
             axes.plot(sparse["t_seconds"], (sparse["value"] - sparse["value"].iloc[0]) / MIB, color="black",
                       linewidth=1.0, linestyle=":", label="sparse file on disk")
-            axes.legend(loc="center right", frameon=True, framealpha=0.85, edgecolor="none", fontsize=7.5)
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1, frameon=False,
+                        fontsize=7.5)      # above the panel, where no phase's name and no line can lie under it
         axes.set_title(f"{label}   ({_n(own)})", loc="left", color=style[label].colour, fontweight="bold")
         axes.set_xlim(0, longest)
     tops = [axes.dataLim.intervaly for axes in grid[:, 0]]
@@ -250,7 +264,7 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
     growth, written = frame[wanted], frame[frame["metric"] == "application_bytes"]
     if growth.empty:
         return None
-    labels = sorted(growth["label"].unique(), key=_rank)
+    labels = sorted(growth["label"].unique(), key=rank)
     targets = sorted(growth["target"].unique())
     phases = list(dict.fromkeys(growth["phase"]))
     if frame["metric"].str.endswith("_bandwidth").any():
@@ -296,6 +310,70 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
     return figure
 
 
+@dataclass(frozen=True)
+class Running:
+    """A ratio as it stood after 1, 2, 3, … pairs; ``wanted``: the half-width that it was repeated for, 0.1 is ±10 %."""
+
+    title: str
+    estimates: Sequence[stats.Estimate]
+    wanted: float | None = None
+
+
+@_styled
+def interval_against_n(running: Sequence[Running]) -> Figure | None:
+    """How ratios and their intervals settle as repetitions are added, a panel each."""
+    shown = [one for one in running if one.estimates]
+    if not shown:
+        return None
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = _figure(2.3 * rows + 0.9)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, one in zip(grid.flat, shown, strict=False):
+        _running_panel(axes, one)
+    for axes in list(grid.flat)[len(shown):]:
+        axes.set_visible(False)
+    _title(figure, "Ratio and its interval against the number of repetitions")
+    return figure
+
+
+def _running_panel(axes: Axes, one: Running) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    last = one.estimates[-1]
+    if one.wanted is not None:
+        axes.axhspan(last.centre / (1 + one.wanted), last.centre * (1 + one.wanted), color="#fbe9c8", zorder=0)
+    numbers = [found.n for found in one.estimates]
+    axes.plot(numbers, [found.centre for found in one.estimates], color="#0072B2", marker="o", markersize=4)
+    bars = [(found.n, found.low, found.high) for found in one.estimates
+            if found.low is not None and found.high is not None]
+    axes.vlines([n for n, _, _ in bars], [low for _, low, _ in bars], [high for _, _, high in bars], color="#0072B2",
+                linewidth=2, alpha=0.55)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if low * 0.8 < 1 < high * 1.25:
+        axes.axhline(1, color="#555555", linewidth=0.9, linestyle="--")
+    _few_numbers(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, numbers[-1] + 0.5)
+    width = "" if last.low is None else f"\n±{100 * (last.centre / last.low - 1):.2g} % at n = {last.n}"
+    axes.set_title(textwrap.fill(one.title, 46) + width, loc="left", fontsize=8)
+    axes.set_xlabel("repetitions")
+
+
+def _few_numbers(axes: Axes) -> None:
+    """Some four plain numbers on a log axis, however little of it there is."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    low, high = axes.get_ylim()
+    ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+    if high / low > 20:
+        return _plain_log(axes, "y")
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
@@ -316,9 +394,11 @@ def _title(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.005, ha="left", fontsize=11, fontweight="bold")
 
 
-def _rank(label: str) -> tuple[int, str]:
+def rank(label: str) -> tuple[int, str, str]:
+    """The place of a storage in every list: the known ones first; of its arms the baseline before the candidate."""
     known = list(_KNOWN)
-    return (known.index(label) if label in known else len(known), label)
+    place, arm = stats.split_label(label)
+    return (known.index(place) if place in known else len(known), place, arm or "")
 
 
 def _n(frame: pd.DataFrame) -> str:
@@ -331,7 +411,7 @@ def _n(frame: pd.DataFrame) -> str:
 
 
 def _axes_of(frame: pd.DataFrame) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    labels = sorted(frame["label"].unique(), key=_rank)
+    labels = sorted(frame["label"].unique(), key=rank)
     rows = list(dict.fromkeys(zip(frame["phase"], frame["metric"], strict=True)))
     return labels, sorted(frame["target"].unique()), rows
 

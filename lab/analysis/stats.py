@@ -1,8 +1,9 @@
 """Medians with intervals, paired ratios, and verdicts that stay silent where the evidence does.
 
 Frames in, frames out.  A frame here is a run's ``measurements``
-(``records.MEASUREMENT_COLUMNS``); ``prepare`` adds the column ``label``, the
-name that a storage has in its scenario.
+(``records.MEASUREMENT_COLUMNS``); ``prepare`` adds the columns ``place``, the
+name that a storage has in its scenario, and ``label``, the same and the arm
+where a run has two: what is told by label never mixes arms.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
+
+from lab.records import BASELINE, CANDIDATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,10 @@ SUMMARY_COLUMNS = ("label", "target", "workload", "phase", "metric", "unit",
                    "n", "median", "low", "high", "coverage", "method")
 RATIO_COLUMNS = ("target", "workload", "phase", "metric", "label", "numerator", "denominator",
                  "n", "ratio", "low", "high", "level", "method")
+
+VARIATION_COLUMNS = ("label", "target", "workload", "phase", "metric", "unit", "n", "mean", "variation")
+
+ARMS = (BASELINE, CANDIDATE)
 
 _GROUP = ["target", "workload", "phase", "metric"]
 
@@ -147,10 +154,10 @@ def verdict(ratio: Estimate, numerator: str, denominator: str, *, higher: bool |
 
 
 def prepare(measurements: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a finite value, and ``label`` added: the storage's name in its scenario.
+    """The rows with a finite value, and ``place`` and ``label`` added.
 
-    The label is the first part of the cell's id; where a run has several arms it
-    carries the arm too.
+    The place is the first part of the cell's id; where a run has several arms the
+    label carries the arm too.
     """
     import numpy as np
     import pandas as pd
@@ -161,10 +168,33 @@ def prepare(measurements: pd.DataFrame) -> pd.DataFrame:
     for name in ("cell", "storage", "target", "workload", "phase", "arm", "metric", "unit"):
         frame[name] = frame[name].astype("object").where(frame[name].notna(), "").astype(str)
     several = frame["arm"].nunique() > 1
-    labels = [_label(cell, storage) + (f" ({arm})" if several else "")
-              for cell, storage, arm in zip(frame["cell"], frame["storage"], frame["arm"], strict=True)]
-    labelled: pd.DataFrame = frame.assign(label=pd.Series(labels, index=frame.index, dtype="object"))
+    places = [storage_label(cell, storage) for cell, storage in zip(frame["cell"], frame["storage"], strict=True)]
+    labels = [arm_label(place, arm) if several else place for place, arm in zip(places, frame["arm"], strict=True)]
+    labelled: pd.DataFrame = frame.assign(place=pd.Series(places, index=frame.index, dtype="object"),
+                                          label=pd.Series(labels, index=frame.index, dtype="object"))
     return labelled
+
+
+def arm_label(place: str, arm: str) -> str:
+    """A storage's label in a run with two arms."""
+    return f"{place} ({arm})"
+
+
+def split_label(label: str) -> tuple[str, str | None]:
+    """A label's storage, and its arm where it carries one.
+
+    >>> split_label("direct-lvm (baseline)"), split_label("direct-lvm")
+    (('direct-lvm', 'baseline'), ('direct-lvm', None))
+    """
+    for arm in ARMS:
+        if label.endswith(f" ({arm})"):
+            return label.removesuffix(f" ({arm})"), arm
+    return label, None
+
+
+def has_arms(prepared: pd.DataFrame) -> bool:
+    """Whether both arms have rows."""
+    return prepared["arm"].nunique() > 1
 
 
 def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
@@ -183,15 +213,23 @@ def summarise(measurements: pd.DataFrame) -> pd.DataFrame:
 
 def ratios(measurements: pd.DataFrame, metrics: Iterable[str] | None = None, *,
            reference: str | None = None) -> pd.DataFrame:
-    """Ratios between every two storages, paired by repetition (``RATIO_COLUMNS``; ``label`` is the numerator).
+    """Ratios between every two storages of one arm, paired by repetition (``RATIO_COLUMNS``; ``label``: the numerator).
 
     With a ``reference`` (a label), only those of the others to it.
     """
     frame = _prepared(measurements)
-    pairs = None if reference is None else [(str(name), reference) for name in frame["label"].unique()
-                                            if name != reference]
+    names = [str(name) for name in frame["label"].unique()]
+    pairs = list(combinations(names, 2)) if reference is None else [(name, reference) for name in names
+                                                                    if name != reference]
+    pairs = [(top, bottom) for top, bottom in pairs if split_label(top)[1] == split_label(bottom)[1]]
     table = _paired(frame, "label", _GROUP, metrics, pairs)
     return table.assign(label=table["numerator"])
+
+
+def candidate_against_baseline(measurements: pd.DataFrame, metrics: Iterable[str] | None = None) -> pd.DataFrame:
+    """Ratios candidate ÷ baseline on each storage, paired by repetition (``RATIO_COLUMNS``; ``label``: the storage)."""
+    frame = _prepared(measurements)
+    return _paired(frame.assign(label=frame["place"]), "arm", ["label", *_GROUP], metrics, [(CANDIDATE, BASELINE)])
 
 
 def layer_against_volume(measurements: pd.DataFrame, metrics: Iterable[str] | None = None) -> pd.DataFrame:
@@ -256,21 +294,60 @@ def _paired(measurements: pd.DataFrame, between: str, within: list[str], metrics
         frame = frame[frame["metric"].isin(list(metrics))]
     rows = []
     for key, group in frame.groupby(within, sort=False):
-        values: dict[str, dict[int, float]] = {}
-        for (name, repetition), part in group.groupby([between, "repetition"], sort=False)["value"]:
-            values.setdefault(str(name), {})[int(str(repetition))] = float(part.median())
+        values = _by_repetition(group, between)
         wanted = pairs if pairs is not None else list(combinations(values, 2))
         for top, bottom in wanted:
             if top not in values or bottom not in values:
                 continue
-            shared = sorted(set(values[top]) & set(values[bottom]))
-            found = ratio_interval([values[top][r] for r in shared], [values[bottom][r] for r in shared])
+            found = ratio_interval(*_shared(values, top, bottom))
             named = dict(zip(within, key, strict=True))
             rows.append({name: named.get(name, "") for name in (*_GROUP, "label")} | {
                 "numerator": top, "denominator": bottom, "n": found.n, "ratio": found.centre, "low": found.low,
                 "high": found.high, "level": found.coverage,
                 "method": RATIO_METHOD if found.low is not None else "none: n < 3"})
     return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+
+
+def paired_values(frame: pd.DataFrame, between: str, top: str, bottom: str) -> tuple[list[float], list[float]]:
+    """Both sides' values in the repetitions that both have, in order; of several in one repetition the median.
+
+    ``frame`` is a prepared one of a single metric and phase; ``between`` is the column that tells the sides apart.
+    """
+    return _shared(_by_repetition(frame, between), top, bottom)
+
+
+def running_ratio(numerators: Sequence[float], denominators: Sequence[float], level: float = LEVEL) -> list[Estimate]:
+    """The ratio as it stood after 1, 2, 3, … pairs."""
+    return [ratio_interval(numerators[:n], denominators[:n], level) for n in range(1, len(numerators) + 1)]
+
+
+def variation(measurements: pd.DataFrame) -> pd.DataFrame:
+    """The coefficient of variation over repetitions, where there are two or more (``VARIATION_COLUMNS``).
+
+    It is the sample's standard deviation (n - 1) over the mean's magnitude; NaN where the mean is zero.
+    """
+    import pandas as pd
+
+    frame = _one_value_a_repetition(_prepared(measurements))
+    rows = []
+    for key, group in frame.groupby(["label", *_GROUP, "unit"], sort=False):
+        if len(group) >= 2:
+            mean, deviation = float(group["value"].mean()), float(group["value"].std(ddof=1))
+            rows.append((*key, len(group), mean, deviation / abs(mean) if mean else math.nan))
+    return pd.DataFrame(rows, columns=list(VARIATION_COLUMNS))
+
+
+def _by_repetition(frame: pd.DataFrame, between: str) -> dict[str, dict[int, float]]:
+    values: dict[str, dict[int, float]] = {}
+    for (name, repetition), part in frame.groupby([between, "repetition"], sort=False)["value"]:
+        values.setdefault(str(name), {})[int(str(repetition))] = float(part.median())
+    return values
+
+
+def _shared(values: dict[str, dict[int, float]], top: str, bottom: str) -> tuple[list[float], list[float]]:
+    above, below = values.get(top, {}), values.get(bottom, {})
+    shared = sorted(set(above) & set(below))
+    return [above[r] for r in shared], [below[r] for r in shared]
 
 
 def _prepared(frame: pd.DataFrame) -> pd.DataFrame:
@@ -286,6 +363,6 @@ def _coverage(n: int, rank: int) -> float:
     return 1 - sum(math.comb(n, i) for i in range(rank)) / float(1 << (n - 1))
 
 
-def _label(cell: str, storage: str) -> str:
+def storage_label(cell: str, storage: str) -> str:
     parts = [part for part in cell.split(".") if part and part != "setup"]
     return parts[0] if parts else storage

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import random
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from lab.analysis import exercises, report
+from lab.analysis import comparisons, exercises, report
 from lab.errors import InputError
 from lab.records import (
     ARM,
+    BASELINE,
+    CANDIDATE,
     MEASURED,
+    Arm,
+    BaselineRecord,
     CellRecord,
     CellResult,
     ClockCheck,
@@ -20,6 +26,7 @@ from lab.records import (
     LabRef,
     MachineRecord,
     Manifest,
+    RepeatRecord,
     SamplerCost,
     ScenarioRef,
 )
@@ -37,8 +44,12 @@ def build(path: Path, *, repetitions: int = 1, storages: Sequence[str] = STORAGE
           targets: Sequence[str] = ("layer", "volume"), workloads: Sequence[str] = ("fio-short", "files"),
           question: str = "What do loop-lvm, direct-lvm and overlay2 cost?", failed: bool = False,
           measured: bool = True, partial: bool = False, noise: float = 0.03, drift: float = 0.0004,
-          emulated: bool = True) -> Run:
-    """A run with plausible numbers: fio jobs with two passes, and container steps."""
+          emulated: bool = True, arms: Sequence[Arm] = (ARM,), faster: float = 1.0,
+          repeat_until: RepeatRecord | None = None) -> Run:
+    """A run with plausible numbers: fio jobs with two passes, and container steps.
+
+    With two ``arms``, the candidate's bandwidths are ``faster`` times the baseline's.
+    """
     random_ = random.Random(7)
     writer = RunWriter(path)
     cells: dict[str, CellRecord] = {}
@@ -46,19 +57,22 @@ def build(path: Path, *, repetitions: int = 1, storages: Sequence[str] = STORAGE
     for repetition in range(1, repetitions + 1):
         for storage in storages:
             for target in targets:
-                for workload in workloads:
+                for workload, arm in itertools.product(workloads, arms):
                     cell = f"{storage}.{target}.{workload}"
                     cells[cell] = CellRecord(storage=storage, target=target, workload=workload,
                                              options={"chunk_size_bytes": 524288, "discard": False})
                     keys: Row = {"run": path.name, "cell": cell, "storage": storage, "target": target,
-                                 "workload": workload, "repetition": repetition, "arm": ARM, "source": MEASURED}
+                                 "workload": workload, "repetition": repetition, "arm": arm, "source": MEASURED}
                     make = _fio if workload.startswith("fio") else _steps
                     rows, samples = make(keys, random_, noise) if measured else ([], [])
+                    if arm == CANDIDATE:
+                        for row in rows:
+                            row["value"] *= faster if row["metric"].endswith("_bandwidth") else 1.0
                     key = f"{len(results):016x}"
                     broken = failed and len(results) == 1
                     error = Failure(kind="CommandFailed", argv=["sh", "-c", f"echo {HOSTILE}"], returncode=125,
                                     output=f"\x1b[31mno space\x1b[0m {HOSTILE}") if broken else None
-                    result = CellResult(cell=cell, repetition=repetition, key=key, error=error,
+                    result = CellResult(cell=cell, repetition=repetition, arm=arm, key=key, error=error,
                                         status="failed" if broken else "done", started_utc="2024-11-07T10:00:00Z",
                                         seconds=61.5)
                     writer.begin(key)
@@ -78,7 +92,14 @@ def build(path: Path, *, repetitions: int = 1, storages: Sequence[str] = STORAGE
         seed=20241107, repetitions=repetitions, order=[r.key for r in results] + (["ff"] if partial else []),
         started_utc="2024-11-07T09:58:00Z", ended_utc="2024-11-07T10:40:00Z", cells=cells, results=results,
         sampler=SamplerCost(samples=900, cpu_seconds_per_sample=0.006, elapsed_seconds_per_sample=0.03),
-        drop_caches={"fio-short": True}, seconds={"resume": 6.0, "workloads": 800.0}))
+        drop_caches={"fio-short": True}, seconds={"resume": 6.0, "workloads": 800.0},
+        baseline=None if len(arms) < 2 else BaselineRecord(
+            name="before", question="?", file="before.yaml", sha256="cd" * 32, seed=1,
+            cells={name: cell.model_copy(update={"options": {"chunk_size_bytes": 65536}})
+                   for name, cell in cells.items()}),
+        repeat_until=repeat_until))
+    if len(arms) > 1:
+        (path / "baseline.yaml").write_text(f"name: before\nquestion: {HOSTILE}\n")
     (path / "scenario.yaml").write_text(f"name: quickstart\nquestion: {HOSTILE}\n")
     return open_run(path)
 
@@ -281,3 +302,110 @@ def test_the_exercises_grade(tmp_path: Path) -> None:
     assert exercises.update_amplification(run, 16).startswith("Right")
     assert exercises.update_amplification(run, None) == "No answer yet."
     assert "no phase" in exercises.update_amplification(run, 1, storage="none")
+
+
+BOTH: tuple[Arm, ...] = (BASELINE, CANDIDATE)
+FEW: dict[str, Any] = {"storages": ("direct-lvm", "overlay2-ext4"), "targets": ("layer",)}
+
+
+def cells_of(page: str, caption: str) -> list[list[str]]:
+    """The rows of the first table whose caption begins so, tags taken off."""
+    table = next(part for part in page.split("<table>") if re.match(rf"\s*<caption>{re.escape(caption)}", part))
+    body = table[table.index("<tbody>"): table.index("</tbody>")]
+    return [[re.sub(r"<[^>]+>", " ", cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)]
+            for row in body.split("<tr")[1:]]
+
+
+def test_a_candidate_that_is_faster_is_told_from_its_baseline_by_ratios(tmp_path: Path) -> None:
+    run = build(tmp_path / "run", repetitions=5, arms=BOTH, faster=2.0, **FEW)
+    text = "\n".join(report.summary_sentences(run))
+    assert "the candidate's bandwidth was, against the baseline's, 1.9" in text
+    assert "the candidate's time was, against the baseline's, 0.9" in text or \
+        "the candidate's time was, against the baseline's, 1.0" in text
+    page = report.write_report([run]).read_text()
+    audited(page)
+    rows = cells_of(page, "Candidate ÷ baseline, bandwidth and duration")
+    seq = next(row for row in rows if row[0].startswith("seq-write, write"))
+    assert all(1.85 < float(cell.split()[0]) < 2.15 and " to " in cell for cell in seq[2:]), seq
+    assert "interleaved on the same machine" in page
+    assert "The baseline&#39;s scenario file" in page
+
+
+def test_no_median_mixes_the_arms(tmp_path: Path) -> None:
+    """The candidate is a hundred times the baseline: a mixed median would lie between."""
+    run = build(tmp_path / "run", repetitions=3, arms=BOTH, faster=100.0, noise=0.0, workloads=("fio-short",), **FEW)
+    table = report.stats.summarise(run.measurements)
+    rows = table[(table["phase"] == "seq-write") & (table["metric"] == "write_bandwidth")].set_index("label")["median"]
+    assert sorted(rows.index) == ["direct-lvm (baseline)", "direct-lvm (candidate)", "overlay2-ext4 (baseline)",
+                                  "overlay2-ext4 (candidate)"]
+    for storage in FEW["storages"]:
+        assert rows[f"{storage} (baseline)"] == pytest.approx(SPEED[storage] * MIB, rel=0.11)
+        assert rows[f"{storage} (candidate)"] == pytest.approx(100 * SPEED[storage] * MIB, rel=0.11)
+    assert (table["n"] == 3).all(), "a mixed group would have the repetitions of both"
+    crossed = report.stats.ratios(run.measurements)
+    assert not crossed.empty
+    assert all(a.split(" (")[1] == b.split(" (")[1]
+               for a, b in zip(crossed["numerator"], crossed["denominator"], strict=True))
+
+
+def test_two_arms_name_no_storage_the_winner(tmp_path: Path) -> None:
+    run = build(tmp_path / "run", repetitions=5, arms=BOTH, faster=2.0, **FEW)
+    assert "had the highest bandwidth" not in " ".join(report.summary_sentences(run))
+
+
+def test_a_scenario_against_itself_is_told_from_itself_only_by_chance(tmp_path: Path) -> None:
+    run = build(tmp_path / "run", repetitions=5, arms=BOTH, **FEW)
+    sentence = next(text for text in report.summary_sentences(run) if "tell candidate and baseline apart" in text)
+    told = re.match(r"Of (\d+) comparisons of bandwidth or duration, (\d+) tell", sentence)
+    assert told is not None
+    assert int(told[2]) < 0.25 * int(told[1])
+    assert "by chance about" in sentence
+
+
+def test_the_baselines_options_stand_beside_the_candidates(tmp_path: Path) -> None:
+    page = report.write_report([build(tmp_path / "run", arms=BOTH, **FEW)]).read_text()
+    rows = {row[0]: row[2] for row in cells_of(page, "Storages and their options")}
+    assert "64KiB" in rows["direct-lvm (baseline)"].replace(" ", "")
+    assert "512KiB" in rows["direct-lvm (candidate)"].replace(" ", "")
+
+
+def test_a_repeated_phase_has_a_coefficient_of_variation_and_a_single_one_none(tmp_path: Path) -> None:
+    once = report.write_report([build(tmp_path / "once", **FEW)]).read_text()
+    assert "<caption>Coefficient of variation" not in once
+    assert not any("coefficients of variation" in text for text in report.summary_sentences(
+        open_run(tmp_path / "once")))
+    run = build(tmp_path / "run", repetitions=4, noise=0.2, **FEW)
+    rows = cells_of(report.write_report([run]).read_text(), "Coefficient of variation over repetitions: files")
+    own = run.measurements
+    values = own[(own["storage"] == "direct-lvm") & (own["phase"] == "write") & (own["metric"] == "duration")]["value"]
+    shown = next(row for row in rows if row[0] == "write" and row[2] == "duration")
+    assert float(shown[3]) == pytest.approx(100 * values.std(ddof=1) / values.mean(), rel=0.01)
+    assert any("Over the repetitions varied" in text for text in report.summary_sentences(run))
+
+
+def test_the_interval_is_drawn_against_n_from_three_repetitions_on(tmp_path: Path) -> None:
+    for repetitions, drawn in ((2, False), (3, True)):
+        run = build(tmp_path / f"run{repetitions}", repetitions=repetitions, workloads=("fio-short",), **FEW)
+        report.write_report([run])
+        assert (run.path / "figures" / "interval-against-n.png").exists() is drawn
+
+
+def test_the_ratio_that_a_run_was_repeated_for_leads_the_figure_and_is_told(tmp_path: Path) -> None:
+    told = RepeatRecord(ratio="candidate/baseline write_bandwidth seq-write layer direct-lvm", wanted=0.1,
+                        max_repetitions=10, n=4, estimate=2.0, low=1.9, high=2.1, half_width=0.05, reached=True,
+                        reason="the interval is narrow enough")
+    run = build(tmp_path / "run", repetitions=4, arms=BOTH, faster=2.0, repeat_until=told, **FEW)
+    running = comparisons.running_ratios(report.stats.prepare(run.measurements), told)
+    assert (running[0].title, running[0].wanted) == (told.ratio, 0.1)
+    assert [found.n for found in running[0].estimates] == [1, 2, 3, 4]
+    assert running[0].estimates[-1].centre == pytest.approx(2.0, rel=0.1)
+    widths = [one.estimates[-1].high / one.estimates[-1].centre for one in running[1:] if one.estimates[-1].high]
+    assert widths == sorted(widths, reverse=True)
+    assert any("±5 % where ±10 % is wanted" in text for text in report.summary_sentences(run))
+
+
+def test_a_two_armed_run_with_one_arm_measured_so_far_gives_a_page(tmp_path: Path) -> None:
+    run = build(tmp_path / "run", arms=BOTH, measured=False, partial=True, failed=True, **FEW)
+    page = report.write_report([run]).read_text()
+    audited(page)
+    assert "direct-lvm.layer.fio-short (candidate), repetition 1" in page

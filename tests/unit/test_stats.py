@@ -117,3 +117,28 @@ def test_an_empty_table_and_values_that_are_no_numbers_pass() -> None:
     for function in (stats.summarise, stats.ratios, stats.layer_against_volume, stats.rewrite_against_first):
         assert function(empty).empty
     assert stats.summarise(frame(rows("a", [math.nan, 3.0, math.inf]))).iloc[0]["n"] == 1
+
+
+def test_the_coefficient_of_variation_is_of_the_sample() -> None:
+    """Of 1, 2, 3: mean 2, deviation 1."""
+    table = stats.variation(frame(rows("a", [1, 2, 3]), rows("b", [5.0]), rows("c", [1, -1])))
+    assert table.set_index("label")["variation"].to_dict() == {"a": pytest.approx(0.5), "c": pytest.approx(math.nan,
+                                                                                                          nan_ok=True)}
+
+
+def test_the_arms_are_paired_on_the_same_storage_in_the_same_repetition() -> None:
+    def of(arm: str, part: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+        return [(*row[:7], arm, *row[8:]) for row in part]
+
+    table = stats.candidate_against_baseline(frame(
+        of("candidate", rows("a", [2, 4, 6])), of("baseline", rows("a", [1, 2])), of("candidate", rows("b", [9]))))
+    assert table[["label", "numerator", "denominator", "n", "ratio"]].to_numpy().tolist() == [
+        ["a", "candidate", "baseline", 2, pytest.approx(2)]]
+
+
+def test_a_running_ratio_ends_where_the_whole_ratio_is() -> None:
+    a, b = [2.0, 2.2, 1.9, 2.1], [1.0, 1.0, 1.0, 1.0]
+    running = stats.running_ratio(a, b)
+    assert [found.n for found in running] == [1, 2, 3, 4]
+    assert [found.low is None for found in running] == [True, True, False, False]
+    assert running[-1] == stats.ratio_interval(a, b)
