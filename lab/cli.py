@@ -105,7 +105,7 @@ def run(
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
 ) -> None:
     """Provision, drive and measure a scenario in a VM.  Prints the run's folder on the last line."""
-    from lab.rig.box import box_name
+    from lab.rig.provide import needs_vm, provider_name
     from lab.runner import Runner, new_run_folder, plan
     from lab.scenario import load_scenario
 
@@ -113,12 +113,13 @@ def run(
     if repetitions is not None:
         wanted = wanted.model_copy(update={"repetitions": repetitions})
     if dry_run:
-        _print_plan(wanted, plan(wanted, box_name(), only=only or ()))
+        _print_plan(wanted, plan(wanted, provider_name(wanted.machine), only=only or ()))
         return
     if resume is not None and not resume.is_dir():
         raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
-    _need_tools()
-    plan(wanted, box_name(), only=only or ())       # bad names are refused before a folder is made
+    if needs_vm(wanted.machine):
+        _need_tools()
+    plan(wanted, provider_name(wanted.machine), only=only or ())       # bad names are refused before a folder is made
     folder = resume or new_run_folder(results, wanted)
     _say(f"run folder: {folder}")
     try:

@@ -1,18 +1,17 @@
 """Building and tearing down what a storage stands on, inside the machine.
 
 Every storage has the pool disk for its layers and the spare disk, ext4, for
-volumes; both are equal, and known by their serial numbers.
+volumes; both are equal, and known by their serial numbers (`Disks`).
 """
 
 from __future__ import annotations
 
 from lab.errors import RigError
 from lab.readers.lvm import parse_lvs
+from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import StorageSpec
 
-POOL_DISK = "/dev/disk/by-id/virtio-pool"
-SPARE_DISK = "/dev/disk/by-id/virtio-spare"
 DATA_ROOT = "/var/lib/docker"
 VOLUMES = f"{DATA_ROOT}/volumes"
 VOLUME_GROUP = "docker"
@@ -22,22 +21,22 @@ _EXT4 = ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journ
 
 
 
-def tear_down(machine: Machine) -> None:
+def tear_down(machine: Machine, disks: Disks) -> None:
     """Takes every storage off the two disks: daemon, mounts, pools, signatures.  May be called at any time."""
-    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, POOL_DISK, SPARE_DISK],
+    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, disks.pool, disks.spare],
                 timeout=300)
 
 
-def build(machine: Machine, storage: StorageSpec) -> list[str]:
+def build(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """Makes the storage's disks ready for a daemon.  Returns the daemon's storage options.
 
     Raises CommandFailed as the machine said it.
     """
     if storage.storage == "direct-lvm":
-        _ext4_on(machine, SPARE_DISK, DATA_ROOT)
-        return _direct_lvm(machine, storage)
-    _ext4_on(machine, POOL_DISK, DATA_ROOT)
-    _ext4_on(machine, SPARE_DISK, VOLUMES)
+        _ext4_on(machine, disks.spare, DATA_ROOT)
+        return _direct_lvm(machine, storage, disks)
+    _ext4_on(machine, disks.pool, DATA_ROOT)
+    _ext4_on(machine, disks.spare, VOLUMES)
     if storage.storage == "loop-lvm":
         return ["dm.mountopt=discard"] if storage.discard else []
     return []
@@ -59,11 +58,11 @@ def _ext4_on(machine: Machine, disk: str, mount: str) -> None:
     machine.run(["mount", disk, mount])
 
 
-def _direct_lvm(machine: Machine, storage: StorageSpec) -> list[str]:
+def _direct_lvm(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """Docker's manual procedure, step by step ("Configure direct-lvm mode manually")."""
     thinpool, metadata = f"{VOLUME_GROUP}/thinpool", f"{VOLUME_GROUP}/thinpoolmeta"
-    machine.run(["pvcreate", "-y", POOL_DISK])
-    machine.run(["vgcreate", VOLUME_GROUP, POOL_DISK])
+    machine.run(["pvcreate", "-y", disks.pool])
+    machine.run(["vgcreate", VOLUME_GROUP, disks.pool])
     for name, percent in (("thinpool", storage.data_percent), ("thinpoolmeta", storage.metadata_percent)):
         machine.run(["lvcreate", "-y", "--wipesignatures", "y", "-n", name, VOLUME_GROUP, "-l", f"{percent}%VG"])
     machine.run(["lvconvert", "-y", "--zero", "n", "-c", f"{(storage.chunk_size_bytes or 0) // 1024}K",

@@ -19,7 +19,7 @@ class Cli:
     _LAB = (sys.executable, "-c", "from lab.cli import main; main()")
 
     def __init__(self, state: Path) -> None:
-        self._state = state
+        self.state = state
         self._environment = {**os.environ, "XDG_STATE_HOME": str(state)}
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ class Cli:
 
     def machines_running(self) -> list[int]:
         """Process ids of QEMUs that belong to machines below the state folder, told by their uuid."""
-        uuids = {path.read_text().strip() for path in self._state.rglob("machines/default/qemu/id")}
+        uuids = {path.read_text().strip() for path in self.state.rglob("machines/default/qemu/id")}
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
