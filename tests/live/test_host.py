@@ -140,13 +140,13 @@ def test_what_is_not_provably_free_is_refused_and_left_alone(
         own_host: OwnHost, cli: Any, tmp_path: Path, changes: dict[str, str], prepare: str, undo: str, status: int,
         words: list[str]) -> None:
     clean = own_host.state()
-    own_host.sh(f"set -e; {prepare}")
+    own_host.sh(f"set -e\n{prepare}")
     try:
         before = own_host.state()
         done = cli("run", str(own_host.scenario(tmp_path, **changes)), "--results", str(tmp_path / "results"))
         assert own_host.state() == before
     finally:
-        own_host.sh(f"{undo}; udevadm settle")
+        own_host.sh(f"{undo}\nudevadm settle")
     assert done.returncode == status, done.stderr[-2000:]
     for word in words:
         assert word in done.stderr
@@ -202,7 +202,7 @@ def test_a_trace_counts_from_the_partitions_begin(measured: Run) -> None:
             if len(words) == 5 and words[2] in ("write", "trim"):
                 offsets.append(int(words[3]) + int(words[4]))
     assert offsets
-    assert 0 < min(offsets)
+    assert min(offsets) > 0
     assert max(offsets) <= 1016 * 2**20
 
 
