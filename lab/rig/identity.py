@@ -57,7 +57,8 @@ def identify(machine: Machine, provided: Provided) -> Identity:
     listed = machine.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *_PACKAGES], check=False).stdout
     versions = dict(line.split(" ", 1) for line in listed.splitlines() if line.count(" ") == 1)
     versions["kernel"] = machine.run(["uname", "-rv"]).stdout.strip()
-    versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
+    if provided.disks != "host":        # a user's host has none below it that this computer would know
+        versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
     model = machine.run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout.partition(":")[2].strip()
     return Identity(provided, model or "unknown", versions)
 
