@@ -95,7 +95,7 @@ class Host:
         self._ssh: SshMachine | None = None
         self._lock: Popen[bytes] | None = None
         self._disk: Disk | None = None
-        self._owned = False     # the marker is there: something may have to be taken away
+        self._owned = False     # the marker may be there: something may have to be taken away
 
     @property
     def machine(self) -> SshMachine:
@@ -141,6 +141,7 @@ class Host:
         if marker is None:
             marker = Marker(allowed.disk.serial, str(uuid.uuid4()), allowed.units, allowed.absent)
             self._say(f"{self._spec.host}: checked; erasing {self._spec.disk}, serial number {marker.serial}")
+            self._owned = True
             put(self.machine, MARKER, marker.text())
             self.machine.run(["sync", MARKER])
         self._owned = True
@@ -269,7 +270,10 @@ class Host:
 
     def _clean_up(self) -> None:
         """The reverse of taking; each step may have been done already."""
-        machine, marker, path = self.machine, self._marker(), self._spec.disk
+        machine, path = self.machine, self._spec.disk
+        if self._disk is None and read_marker(machine) is None:
+            return      # it ended before the marker was there, and so before anything else was
+        marker = self._marker()
         tree = look_at_disk(machine, path)
         if tree.get("serial") != marker.serial:
             raise RigError(f"{path} has another serial number now: {tree.get('serial')!r}")

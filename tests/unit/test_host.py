@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.errors import CommandFailed, RigError
-from lab.rig.host import halves, ssh_options, table_script
+from lab.errors import CommandFailed, ConnectionLost, RigError
+from lab.rig.disks import Disks
+from lab.rig.host import Host, halves, ssh_options, table_script
 from lab.rig.host_check import (
     DAEMON_CONFIGURATION,
     KEPT_PATHS,
@@ -312,3 +314,153 @@ def elf(*kinds: int) -> bytes:
 ])
 def test_a_static_program_asks_for_no_interpreter(program: bytes, static: bool) -> None:
     assert is_static(program) is static
+
+
+# -- taking and giving back -------------------------------------------------------------------------------------------
+
+class LivingHost(FakeHost):
+    """A host that remembers what is done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self.away = 0           # connections that fail
+        self.fails = ""         # the command that begins so fails
+        self.closed = 0
+
+    def run(self, argv: Sequence[str], *, timeout: float = 1.0, check: bool = True,
+            stdin: bytes | None = None) -> Completed:
+        text = " ".join(argv)
+        if self.away:
+            self.away -= 1
+            raise ConnectionLost("gone")
+        if self.fails and text.startswith(self.fails):
+            raise CommandFailed(argv, 1, "", "it broke")
+        if argv[0] in ("true", "sync", "install", "modprobe", "sfdisk", "udevadm", "bash", "rm", "rmdir", "cat") or (
+                text.startswith(("systemctl disable", "systemctl enable", "systemctl start", "systemctl daemon-reload",
+                                 "wipefs -a", "lsblk -dnbo START", "sh -c command -v dockerd"))):
+            out = self._change(list(argv), stdin)
+            return Completed(tuple(argv), 0, out, "", 0.0)
+        return super().run(argv, timeout=timeout, check=check, stdin=stdin)
+
+    def _change(self, argv: list[str], stdin: bytes | None) -> str:
+        text = " ".join(argv)
+        if argv[0] not in ("true", "cat", "udevadm", "lsblk") and "command -v" not in text:
+            self.done.append(text)
+        if argv[-1] == MARKER and argv[0] == "install":
+            assert stdin is not None
+            self.marker = stdin.decode()
+        elif argv[0] == "rm" and MARKER in argv:
+            self.marker = ""
+        elif argv[0] == "sfdisk":
+            assert stdin is not None
+            table = stdin.decode().split("label-id: ")[1].split("\n")[0]
+            self.tree |= {"ptuuid": table, "children": [part(1, "thinpool-lab-pool"), part(2, "thinpool-lab-spare")]}
+            self.signatures = ["gpt", "PMBR"]
+        elif text == f"wipefs -a -q {DISK}":
+            self.tree |= {"ptuuid": None, "children": []}
+            self.signatures = []
+        elif argv[0] == "lsblk":
+            return str(8 * 2048 if argv[-1].endswith("-part1") else 2048 * 2048)
+        return "/usr/sbin/dockerd" if "command -v" in text else ""
+
+    def hold(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        assert argv[0] == "flock"
+        return subprocess.Popen(["sh", "-c", "echo held; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def living(monkeypatch: pytest.MonkeyPatch) -> LivingHost:
+    monkeypatch.setattr("lab.rig.host.images_for", lambda machine: Path("images"))
+    monkeypatch.setattr("lab.rig.host.install_images", lambda machine, folder: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    return LivingHost()
+
+
+def own(living: LivingHost) -> Host:
+    return Host(SPEC, lambda text: None, lambda options, name: living)     # type: ignore[arg-type, return-value]
+
+
+def test_the_marker_is_the_first_change_and_its_removal_the_last(living: LivingHost) -> None:
+    living.units = dict.fromkeys(UNITS, ("active", "enabled"))
+    machine = own(living)
+    machine.up()
+    assert machine.disks == Disks(f"{DISK}-part1", f"{DISK}-part2", 8 * MIB, 2048 * MIB)
+    assert living.done[0] == f"install -D -m 0755 /dev/stdin {MARKER}"
+    assert living.done[-1] == f"bash /opt/lab/tear-down.sh /var/lib/docker docker {DISK}-part1 {DISK}-part2"
+    assert Marker.parse(living.marker).units == dict.fromkeys(UNITS, ("active", "enabled"))
+    living.done.clear()
+    machine.stop()
+    assert living.done[-2:] == [f"rm -f {MARKER}", "rmdir --ignore-fail-on-non-empty /var/lib/thinpool-lab"]
+    for unit in UNITS:
+        assert f"systemctl enable --quiet {unit}" in living.done
+        assert f"systemctl start {unit}" in living.done
+    assert (living.marker, living.tree["children"], living.closed) == ("", [], 1)
+    living.done.clear()
+    machine.stop()
+    assert living.done == []
+
+
+def test_a_refused_host_is_not_changed_and_not_cleaned_up(living: LivingHost) -> None:
+    living.signatures = ["ext4"]
+    machine = own(living)
+    with pytest.raises(RigError, match="a signature: ext4"):
+        machine.up()
+    machine.stop()
+    assert living.done == []
+    assert living.closed == 1
+
+
+def test_a_folder_that_was_there_before_stays(living: LivingHost) -> None:
+    living.paths = ["/etc/docker", "/etc/docker/key.json", "/var/lib/docker"]
+    machine = own(living)
+    machine.up()
+    machine.stop()
+    assert not any(line.startswith(("rmdir", "rm -f /etc/docker/key")) and
+                   line.endswith(("/etc/docker", "/var/lib/docker", "key.json")) for line in living.done)
+
+
+def test_a_host_that_comes_back_is_taken_again_without_a_new_cut(living: LivingHost) -> None:
+    machine = own(living)
+    machine.up()
+    marker = living.marker
+    machine.abandon()
+    living.done.clear()
+    living.away = 3
+    machine.up()
+    assert living.marker == marker
+    assert not any(line.startswith(("sfdisk", "wipefs")) for line in living.done)
+    assert living.done[-1].startswith("bash /opt/lab/tear-down.sh")
+    machine.stop()
+    assert living.marker == ""
+
+
+def test_a_host_that_never_answered_is_not_waited_for(living: LivingHost) -> None:
+    living.away = 1
+    with pytest.raises(RigError, match=r"me@box cannot be reached: gone \(`ssh me@box sudo -n true`"):
+        own(living).up()
+
+
+def test_what_cannot_be_cleaned_up_is_said_and_the_marker_stays(living: LivingHost) -> None:
+    machine = own(living)
+    machine.up()
+    living.fails = "bash /opt/lab/tear-down.sh"
+    with pytest.raises(RigError, match="box could not be cleaned up: bash ended with status 1: it broke"):
+        machine.stop()
+    assert living.marker
+    living.fails = ""
+    machine.stop()
+    assert not living.marker
+
+
+def test_a_disk_whose_serial_number_changed_meanwhile_is_not_wiped(living: LivingHost) -> None:
+    machine = own(living)
+    machine.up()
+    living.tree["serial"] = "S999"
+    living.done.clear()
+    with pytest.raises(RigError, match="another serial number now: 'S999'"):
+        machine.stop()
+    assert living.done == []
