@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lab.errors import RigError
 from lab.rig.ssh import SshMachine
 from lab.rig.vagrant import vm
 from lab.scenario import MachineSpec
@@ -196,7 +198,7 @@ def test_the_run_is_complete_and_says_where_it_was_made(measured: Run) -> None:
 def test_a_trace_counts_from_the_partitions_begin(measured: Run) -> None:
     (key,) = (result.key for result in measured.manifest.results if result.cell == "overlay2-ext4.layer.files")
     offsets = []
-    for log in (measured.path / "raw" / key / "trace").glob("*.log.gz"):
+    for log in (measured.path / "raw" / key / "trace").glob("*.iolog.gz"):
         for line in gzip.decompress(log.read_bytes()).decode().splitlines():
             words = line.split()
             if len(words) == 5 and words[2] in ("write", "trim"):
@@ -247,4 +249,20 @@ def test_an_interrupted_run_cleans_up_at_once(own_host: OwnHost, clean_state: li
         time.sleep(1)
     process.terminate()
     assert process.wait(180) == 3
+    assert own_host.state() == clean_state
+
+
+def test_a_host_that_reboots_in_mid_run_is_waited_for_and_the_run_completes(
+        own_host: OwnHost, clean_state: list[str], cli: Any, tmp_path: Path) -> None:
+    process = cli.start("run", str(own_host.scenario(tmp_path)), f"--results={tmp_path / 'results'}")
+    deadline = time.monotonic() + 600
+    while "lab-1" not in own_host.sh("[ ! -S /run/docker.sock ] || docker ps --format '{{.Names}}'"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    with contextlib.suppress(RigError):
+        own_host.machine.run(["sh", "-c", "sync; echo b >/proc/sysrq-trigger"], timeout=10)
+    assert process.wait(1200) == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    assert open_run(folder).manifest.status == "complete"
     assert own_host.state() == clean_state
