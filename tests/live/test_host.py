@@ -204,7 +204,7 @@ def test_a_trace_counts_from_the_partitions_begin(measured: Run) -> None:
             if len(words) == 5 and words[2] in ("write", "trim"):
                 offsets.append(int(words[3]) + int(words[4]))
     assert offsets
-    assert min(offsets) > 0
+    assert min(offsets) >= 0
     assert max(offsets) <= 1016 * 2**20
 
 
@@ -256,7 +256,7 @@ def test_a_host_that_reboots_in_mid_run_is_waited_for_and_the_run_completes(
         own_host: OwnHost, clean_state: list[str], cli: Any, tmp_path: Path) -> None:
     process = cli.start("run", str(own_host.scenario(tmp_path)), f"--results={tmp_path / 'results'}")
     deadline = time.monotonic() + 600
-    while "lab-1" not in own_host.sh("[ ! -S /run/docker.sock ] || docker ps --format '{{.Names}}'"):
+    while ".scope" not in own_host.sh("ls -d /sys/fs/cgroup/system.slice/docker-*.scope || true"):      # a container's scope
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(1)
