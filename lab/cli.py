@@ -119,18 +119,19 @@ def run(
         min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
 ) -> None:
-    """Provision, drive and measure a scenario in a VM.  Prints the run's folder on the last line.
+    """Provision, drive and measure a scenario in a VM, or on a host of yours.  Prints the run's folder last.
 
     Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
     repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.order import plan
-    from lab.rig.box import box_name
+    from lab.rig.provide import needs_vm, provider_name
     from lab.runner import Runner, new_run_folder, refuse_other_arms
 
     arms = _arms(scenario, against, repetitions)
     until = _until(repeat_until, max_repetitions, arms, only or ())
-    blocks = plan(arms, box_name(), only=only or ())       # bad names are refused before a folder is made
+    # bad names are refused before a folder is made
+    blocks = plan(arms, provider_name(arms.candidate.machine), only=only or ())
     if dry_run:
         _print_plan(arms, blocks, until)
         return
@@ -138,7 +139,8 @@ def run(
         if not resume.is_dir():
             raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
         refuse_other_arms(resume, arms)
-    _need_tools()
+    if needs_vm(arms.candidate.machine):
+        _need_tools()
     folder = resume or new_run_folder(results, arms.candidate)
     _say(f"run folder: {folder}")
     again = _again(scenario, against, folder, only or (), repetitions, repeat_until)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.errors import InputError, ReaderError
+from lab.model.block_layer import discard_requests
 from lab.model.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool, WriteResult
 from lab.readers.iolog import read_writes
 from lab.readers.thin_dump import DumpDevice, DumpMapping, DumpSuperblock, write_thin_dump
@@ -318,8 +319,7 @@ class _Player:
             elif kind == "delete":
                 pool.delete_thin(op["thin"])
             elif kind == "discard":
-                if pool.discard(op["thin"], op["offset"], op["length"], commit_meanwhile) and commit_meanwhile:
-                    pool.commit()
+                self._discard(op, commit_meanwhile)
             elif kind == "flush":
                 pool.flush(op["thin"])
             elif kind == "commit":
@@ -344,6 +344,14 @@ class _Player:
                 self._active = True
         except PoolRefused as error:
             raise ReaderError(f"{kind}: {error.message}", where=self._case.where) from error
+
+    def _discard(self, op: Op, commit_meanwhile: bool) -> None:
+        """As blkdiscard(8) asks for it: cut by the block layer.  A commit meanwhile comes with the last part."""
+        *parts, last = discard_requests(op["offset"], op["length"], self.pool.chunk_size_bytes) or [(op["offset"], 0)]
+        for offset, length in parts:
+            self.pool.discard(op["thin"], offset, length)
+        if self.pool.discard(op["thin"], *last, commit_meanwhile) and commit_meanwhile:
+            self.pool.commit()
 
     def _write(self, op: Op, meanwhile: list[Op]) -> WriteOutcome:
         """The writes of one op, with the commits seen among them.

@@ -35,11 +35,10 @@ from lab.records import (
     ScenarioRef,
 )
 from lab.rig import drivers, pools, workloads
-from lab.rig.box import box_name
 from lab.rig.clock import compare_clocks, read_clocks
 from lab.rig.identity import Identity, identify, lab_ref
-from lab.rig.machine import Machine, RecordingMachine
-from lab.rig.vagrant import Vm, vm
+from lab.rig.machine import RecordingMachine
+from lab.rig.provide import Provider, expected, open_machine, provider_name
 from lab.scenario import Cell, Scenario
 from lab.store import Row, RunWriter, write_atomically
 
@@ -80,7 +79,7 @@ class Runner:
         self._until = until
         self._say = say
         self._progress = progress
-        self._box = box_name()
+        self._box = provider_name(arms.candidate.machine)
         self._minimum = max(arms.candidate.repetitions, FIRST_LOOK if until is not None else 1)
         self._blocks = [block for repetition in range(1, self._minimum + 1) for block in self._plan(repetition)]
         self._repetitions = self._minimum
@@ -143,7 +142,7 @@ class Runner:
         return repetition >= self._minimum and self._judged.ended
 
     def _run_blocks(self, blocks: Iterable[Block], finished: set[str]) -> None:
-        with vm(self._scenario.machine, self._say) as machine:
+        with open_machine(self._scenario.machine, self._say) as machine:
             self._resume(machine)
             for block in blocks:
                 jobs = [job for job in block.jobs if job.key not in finished]
@@ -155,25 +154,25 @@ class Runner:
                     done = self._finished()
                     self._run_block(machine, block.setup, [job for job in jobs if job.key not in done])
 
-    def _restart(self, machine: Vm) -> None:
-        machine.stop()
+    def _restart(self, machine: Provider) -> None:
+        machine.abandon()
         self._resume(machine)
 
-    def _resume(self, machine: Vm) -> None:
+    def _resume(self, machine: Provider) -> None:
         self._session.spend("resume", machine.up())
         self._began = time.monotonic()          # for the time left: booting is no cell's
         self._clock_began = read_clocks(machine.machine)
-        self._session.identity = identify(machine.machine, machine.data_folder)
+        self._session.identity = identify(machine.machine, machine.provided)
 
     # -- a block ------------------------------------------------------------------
 
-    def _run_block(self, vm_: Vm, setup: Job, jobs: list[Job]) -> None:
+    def _run_block(self, vm_: Provider, setup: Job, jobs: list[Job]) -> None:
         """Sets the storage up and runs the cells on it; after a failed cell the next one gets a fresh machine."""
         fresh = False
         for number, job in enumerate(jobs):
             if not fresh:
                 try:
-                    self._set_up(vm_.machine, setup)
+                    self._set_up(vm_, setup)
                 except ConnectionLost:
                     raise
                 except LabError as error:
@@ -189,26 +188,26 @@ class Runner:
         if fresh:
             self._tear_down(vm_)
 
-    def _tear_down(self, vm_: Vm) -> None:
+    def _tear_down(self, vm_: Provider) -> None:
         began = time.monotonic()
         try:
-            pools.tear_down(vm_.machine)
+            pools.tear_down(vm_.machine, vm_.disks)
         except CommandFailed as error:
             self._say(f"the storage could not be torn down; a fresh machine instead: {error}")
             self._restart(vm_)
         self._session.spend("teardown", time.monotonic() - began)
 
-    def _set_up(self, bare: Machine, job: Job) -> None:
+    def _set_up(self, vm_: Provider, job: Job) -> None:
         """Builds the storage and starts its daemon; recorded as a cell of its own."""
         self._progress(*self._state(), self._name(job), self._seconds_left())
         raw = self._writer.begin(job.key)
         began, started = time.monotonic(), _now()
         rows: list[Row] = []
         with (raw / "transcript.jsonl").open("w") as transcript:
-            machine = RecordingMachine(bare, transcript)
+            machine = RecordingMachine(vm_.machine, transcript)
             try:
-                pools.tear_down(machine)
-                options = pools.build(machine, job.storage)
+                pools.tear_down(machine, vm_.disks)
+                options = pools.build(machine, job.storage, vm_.disks)
                 _, daemon_seconds = drivers.start_daemon(machine, job.storage, options)
                 self._session.spend("daemon starts", daemon_seconds)
                 rows.append(self._setup_row(job, "daemon", "daemon_start", daemon_seconds, "s"))
@@ -239,7 +238,7 @@ class Runner:
 
     # -- a cell -------------------------------------------------------------------
 
-    def _run_cell(self, vm_: Vm, job: Job) -> bool:
+    def _run_cell(self, vm_: Provider, job: Job) -> bool:
         """Runs and records one cell.  False where it failed."""
         assert job.cell is not None
         bare = vm_.machine
@@ -253,7 +252,7 @@ class Runner:
             machine = RecordingMachine(bare, transcript)
             try:
                 seed = self._arms.scenarios[job.arm].seed + job.repetition
-                workloads.CellDriver(machine, job.cell, raw, seed, say=self._say,
+                workloads.CellDriver(machine, vm_.disks, job.cell, raw, seed, say=self._say,
                                      host_allocated=vm_.pool_allocated_bytes).run()
             except ConnectionLost:
                 raise
@@ -306,16 +305,15 @@ class Runner:
         finished = {result.key for result in results}
         wanted = {job.key for block in self._blocks for job in block.jobs}
         earlier = self._earlier()
-        identity = session.identity or (Identity.of(earlier) if earlier else Identity())
-        spec = scenario.machine
+        identity = session.identity or (Identity.of(earlier) if earlier else Identity(expected(scenario.machine)))
+        told = identity.provided
         manifest = Manifest(
             run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
             scenario=_scenario_ref(scenario),
             lab=lab_ref(), machine=MachineRecord(
-                emulated=identity.accelerator != "kvm", accelerator=identity.accelerator, cpu_model=identity.cpu_model,
-                cpus=spec.cpus, memory_bytes=spec.memory_bytes, box=self._box, disks=spec.disks,
-                pool_disk_bytes=spec.pool_disk_bytes, spare_disk_bytes=spec.spare_disk_bytes,
-                cache=identity.cache,
+                emulated=told.emulated, accelerator=told.accelerator, cpu_model=identity.cpu_model,
+                cpus=told.cpus, memory_bytes=told.memory_bytes, box=self._box, disks=told.disks,
+                pool_disk_bytes=told.pool_disk_bytes, spare_disk_bytes=told.spare_disk_bytes, cache=told.cache,
                 host_kernel=platform.release(), host_cpus=os.cpu_count() or 0),
             versions=identity.versions, clock=session.clock,
             seed=scenario.seed, repetitions=self._repetitions,

@@ -29,6 +29,8 @@ from pydantic_core import PydanticCustomError
 from lab.errors import InputError
 from lab.scenario_files import BOX_IMAGES as BOX_IMAGES
 from lab.scenario_files import find_image, read_jobs
+from lab.scenario_host import HostSpec as HostSpec
+from lab.scenario_host import host_files, is_host
 from lab.scenario_steps import Delete as Delete
 from lab.scenario_steps import GiB, KiB, MiB, Part, Seconds, Size, Step, TiB, check_order
 from lab.scenario_steps import Log as Log
@@ -68,12 +70,23 @@ _FIXED_CHUNK_BYTES = {"direct-lvm-docker": 512 * KiB}
 
 
 class MachineSpec(Part):
+    """The lab's own VM."""
+
     memory_bytes: Size = Field(default=2 * GiB, alias="memory", ge=512 * MiB, le=TiB)
     cpus: StrictInt = Field(default=2, ge=1, le=64)
     pool_disk_bytes: Size = Field(default=4 * GiB, alias="pool_disk", ge=GiB, le=16 * TiB)
     spare_disk_bytes: Size = Field(default=4 * GiB, alias="spare_disk", ge=GiB, le=16 * TiB)
     disks: Literal["full", "sparse"] = "full"
     """full: written once, the host ignores discards.  sparse: discards reach the host."""
+
+    def key_content(self) -> dict[str, Any]:
+        """What a content key holds of it."""
+        return self.model_dump(mode="json")
+
+    def key_text(self) -> str:
+        """What a set-up's key holds of it."""
+        return repr(self)
+
 
 
 def driver_of(storage: str) -> Literal["devicemapper", "overlay2"]:
@@ -239,6 +252,9 @@ _AnyWorkload = Annotated[
 ]
 
 
+AnyMachine = MachineSpec | HostSpec
+
+
 @dataclass(frozen=True)
 class _Source:
     """What the validators need to know of the file that they validate."""
@@ -257,14 +273,14 @@ class Cell:
     target: Target
     workload: Workload
 
-    def content_key(self, machine: MachineSpec, seed: int, repetition: int, box_hash: str) -> str:
+    def content_key(self, machine: AnyMachine, seed: int, repetition: int, box_hash: str) -> str:
         """16 hexadecimal digits that change with everything that decides the cell's result, and with nothing else."""
         content = {
             "version": KEY_VERSION,
             "storage": _content(self.storage),
             "target": self.target,
             "workload": _content(self.workload, "jobs", "image_file", "targets"),
-            "machine": machine.model_dump(mode="json"),
+            "machine": machine.key_content(),
             "seed": seed,
             "repetition": repetition,
             "box": box_hash,
@@ -290,7 +306,11 @@ class Scenario(Part):
     question: str = Field(min_length=1, max_length=2000)
     seed: StrictInt = Field(ge=0, le=2**63 - 1)
     repetitions: StrictInt = Field(default=1, ge=1, le=100)
-    machine: Annotated[MachineSpec, BeforeValidator(lambda raw, info: _machine(raw, info))] = MachineSpec()
+    machine: Annotated[
+        Annotated[MachineSpec, Tag("<vm>")] | Annotated[HostSpec, Tag("<host>")],
+        Discriminator(lambda value: "<host>" if is_host(value) else "<vm>"),
+        BeforeValidator(lambda raw, info: _machine(raw, info)),
+    ] = MachineSpec()
     storages: tuple[StorageSpec, ...] = Field(min_length=1)
     targets: tuple[Target, ...] = Field(min_length=1)
     workload: tuple[Annotated[_AnyWorkload, BeforeValidator(_workload)], ...] = Field(min_length=1)
@@ -322,7 +342,18 @@ class Scenario(Part):
 
 
 def _machine(raw: Any, info: ValidationInfo) -> Any:
-    return check_keys({} if raw is None else raw, MachineSpec.keys(), "machine") if info.context is not None else raw
+    """Refuses unknown keys and those of the other kind of machine, and finds the files that a host's block names."""
+    source: _Source | None = info.context
+    if source is None:
+        return raw
+    mine, other, advice = MachineSpec.keys(), HostSpec.keys(), "is for a host of your own, which `ssh: user@host` names"
+    if is_host(raw):
+        mine, other, advice = other, mine, "is for the lab's own VM; a host is taken as it is"
+    for key in raw if isinstance(raw, dict) else ():
+        if key in other and key not in mine:
+            raise problem(f"{key} {advice}; allowed here: {', '.join(mine)}", key=key)
+    given = check_keys({} if raw is None else raw, mine, "a machine")
+    return given | host_files(given, source.folder) if is_host(raw) else given
 
 
 def _no_twice(key: tuple[str | int, ...], what: str, names: Sequence[str]) -> None:
@@ -333,7 +364,9 @@ def _no_twice(key: tuple[str | int, ...], what: str, names: Sequence[str]) -> No
                           remedy=remedy if what == "label" else None)
 
 
-def _metadata_fits(spec: StorageSpec, machine: MachineSpec, key: tuple[str | int, ...]) -> None:
+def _metadata_fits(spec: StorageSpec, machine: AnyMachine, key: tuple[str | int, ...]) -> None:
+    if isinstance(machine, HostSpec):
+        return      # the size of its disk is not known here
     if spec.data_percent is None or spec.metadata_percent is None or spec.chunk_size_bytes is None:
         return
     data = machine.pool_disk_bytes * spec.data_percent // 100

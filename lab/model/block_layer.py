@@ -5,31 +5,31 @@ is cut there, so that what follows is aligned (``bio_discard_limit`` in block/bl
 by ``round_up``, whose bit mask is right for powers of two only: with data blocks of 192 KiB or 320 KiB it falls
 within a block, which then lies whole in neither part and stays mapped.
 
->>> list(discard_requests(4096, 3 * 65536, granularity_bytes=65536))
+>>> discard_requests(4096, 3 * 65536, granularity_bytes=65536)
 [(4096, 61440), (65536, 135168)]
->>> list(discard_requests(2637824, 593920, granularity_bytes=196608))
+>>> discard_requests(2637824, 593920, granularity_bytes=196608)
 [(2637824, 180224), (2818048, 413696)]
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from lab.units import SECTOR_BYTES
 
 _UINT_MAX = (1 << 32) - 1
 
 
-def discard_requests(offset_bytes: int, length_bytes: int, granularity_bytes: int) -> Iterator[tuple[int, int]]:
+def discard_requests(offset_bytes: int, length_bytes: int, granularity_bytes: int) -> list[tuple[int, int]]:
     """Offset and length, in bytes, of the requests that a discard becomes: blkdiscard(8) and fstrim(8) go this way.
 
     Offset and length are multiples of 512 B, as the ioctl demands.
     """
+    requests = []
     sector, end = offset_bytes // SECTOR_BYTES, (offset_bytes + length_bytes) // SECTOR_BYTES
     while sector < end:
         sectors = min(end - sector, _limit_sectors(sector, granularity_bytes))
-        yield sector * SECTOR_BYTES, sectors * SECTOR_BYTES
+        requests.append((sector * SECTOR_BYTES, sectors * SECTOR_BYTES))
         sector += sectors
+    return requests
 
 
 def _limit_sectors(sector: int, granularity_bytes: int) -> int:

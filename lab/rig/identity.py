@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -17,11 +16,30 @@ _PACKAGES = ("docker.io", "containerd", "runc", "lvm2", "dmsetup", "thin-provisi
 
 
 @dataclass(frozen=True)
-class Identity:
-    """The machine as it shows itself."""
+class Provided:
+    """How the machine is provided, as who provides it tells.  Sizes in bytes; 0 where they are not known yet.
+
+    ``accelerator``: kvm or tcg of a VM; hardware, or another hypervisor's name, of a user's host.
+    """
 
     accelerator: str = "unknown"
     cache: str = "unknown"
+    cpus: int = 0
+    memory_bytes: int = 0
+    disks: str = "unknown"
+    pool_disk_bytes: int = 0
+    spare_disk_bytes: int = 0
+
+    @property
+    def emulated(self) -> bool:
+        return self.accelerator in ("tcg", "unknown")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The machine as it shows itself."""
+
+    provided: Provided = Provided()
     cpu_model: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -29,18 +47,20 @@ class Identity:
     def of(cls, manifest: Manifest) -> Identity:
         """What an earlier part of the run had found."""
         machine = manifest.machine
-        return cls(machine.accelerator, machine.cache, machine.cpu_model, manifest.versions)
+        provided = Provided(machine.accelerator, machine.cache, machine.cpus, machine.memory_bytes, machine.disks,
+                            machine.pool_disk_bytes, machine.spare_disk_bytes)
+        return cls(provided, machine.cpu_model, manifest.versions)
 
 
-def identify(machine: Machine, data_folder: Path) -> Identity:
-    """Asks the machine for its versions, and the provider's record (``qemu.json``) for how it is run."""
+def identify(machine: Machine, provided: Provided) -> Identity:
+    """Asks the machine for its versions and its processor."""
     listed = machine.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *_PACKAGES], check=False).stdout
     versions = dict(line.split(" ", 1) for line in listed.splitlines() if line.count(" ") == 1)
     versions["kernel"] = machine.run(["uname", "-rv"]).stdout.strip()
-    versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
+    if provided.disks != "host":        # a user's host has none below it that this computer would know
+        versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
     model = machine.run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout.partition(":")[2].strip()
-    told = json.loads((data_folder / "qemu.json").read_text())
-    return Identity(told["accel"], told["cache"], model or "unknown", versions)
+    return Identity(provided, model or "unknown", versions)
 
 
 def lab_ref() -> LabRef:

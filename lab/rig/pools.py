@@ -1,18 +1,17 @@
 """Building and tearing down what a storage stands on, inside the machine.
 
 Every storage has the pool disk for its layers and the spare disk, ext4, for
-volumes; both are equal, and known by their serial numbers.
+volumes; both are equal, and known by their serial numbers (`Disks`).
 """
 
 from __future__ import annotations
 
 from lab.errors import StorageMismatch
 from lab.readers.lvm import LogicalVolume, VolumeGroup, parse_lvs, parse_vgs
+from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import StorageSpec
 
-POOL_DISK = "/dev/disk/by-id/virtio-pool"
-SPARE_DISK = "/dev/disk/by-id/virtio-spare"
 DATA_ROOT = "/var/lib/docker"
 VOLUMES = f"{DATA_ROOT}/volumes"
 VOLUME_GROUP = "docker"
@@ -22,25 +21,26 @@ _EXT4 = ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journ
 _XFS = ["mkfs.xfs", "-q", "-f", "-K", "-n", "ftype=1"]      # Docker refuses overlay2 on XFS without ftype
 
 
-def tear_down(machine: Machine) -> None:
+def tear_down(machine: Machine, disks: Disks) -> None:
     """Takes every storage off the two disks: daemon, mounts, pools, signatures.  May be called at any time."""
-    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, POOL_DISK, SPARE_DISK],
+    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, disks.pool, disks.spare],
                 timeout=300)
 
 
-def build(machine: Machine, storage: StorageSpec) -> list[str]:
+def build(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """Makes the storage's disks ready for a daemon.  Returns the daemon's storage options.
 
     Raises CommandFailed as the machine said it.
     """
     if storage.on_lvm:
-        _file_system_on(machine, _EXT4, SPARE_DISK, DATA_ROOT)
-        options = _direct_lvm(machine, storage) if storage.storage == "direct-lvm" else _by_docker(machine, storage)
+        _file_system_on(machine, _EXT4, disks.spare, DATA_ROOT)
+        set_up = _direct_lvm if storage.storage == "direct-lvm" else _by_docker
+        options = set_up(machine, storage, disks)
         return [*options, "dm.mountopt=discard"] if storage.discard else options
     file_system = _XFS if storage.storage == "overlay2-xfs" else _EXT4
     online_discard = storage.discard and storage.driver == "overlay2"
-    _file_system_on(machine, file_system, POOL_DISK, DATA_ROOT, discard=online_discard)
-    _file_system_on(machine, _EXT4, SPARE_DISK, VOLUMES)
+    _file_system_on(machine, file_system, disks.pool, DATA_ROOT, discard=online_discard)
+    _file_system_on(machine, _EXT4, disks.spare, VOLUMES)
     if storage.storage == "loop-lvm":
         return ["dm.mountopt=discard"] if storage.discard else []
     return []
@@ -62,11 +62,11 @@ def _file_system_on(machine: Machine, make: list[str], disk: str, mount: str, *,
     machine.run(["mount", *(["-o", "discard"] if discard else []), disk, mount])
 
 
-def _direct_lvm(machine: Machine, storage: StorageSpec) -> list[str]:
+def _direct_lvm(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """Docker's manual procedure, step by step ("Configure direct-lvm mode manually")."""
     thinpool, metadata = f"{VOLUME_GROUP}/thinpool", f"{VOLUME_GROUP}/thinpoolmeta"
-    machine.run(["pvcreate", "-y", POOL_DISK])
-    machine.run(["vgcreate", VOLUME_GROUP, POOL_DISK])
+    machine.run(["pvcreate", "-y", disks.pool])
+    machine.run(["vgcreate", VOLUME_GROUP, disks.pool])
     for name, percent in (("thinpool", storage.data_percent), ("thinpoolmeta", storage.metadata_percent)):
         machine.run(["lvcreate", "-y", "--wipesignatures", "y", "-n", name, VOLUME_GROUP, "-l", f"{percent}%VG"])
     machine.run(["lvconvert", "-y", "--zero", "n", "-c", f"{(storage.chunk_size_bytes or 0) // 1024}K",
@@ -84,12 +84,12 @@ def _direct_lvm(machine: Machine, storage: StorageSpec) -> list[str]:
             "dm.use_deferred_deletion=true"]
 
 
-def _by_docker(machine: Machine, storage: StorageSpec) -> list[str]:
+def _by_docker(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """The daemon's own set-up ("Allow Docker to configure direct-lvm mode").
 
     The daemon looks for the disk's name in the output of lvmdiskscan, which knows no links.
     """
-    disk = machine.run(["readlink", "-e", POOL_DISK]).stdout.strip()
+    disk = machine.run(["readlink", "-e", disks.pool]).stdout.strip()
     return [f"dm.directlvm_device={disk}", f"dm.thinp_percent={storage.data_percent}",
             f"dm.thinp_metapercent={storage.metadata_percent}",
             f"dm.thinp_autoextend_threshold={storage.autoextend_threshold}",

@@ -31,14 +31,14 @@ def sweep_sockets() -> None:
 
 
 class SshMachine:
-    """The machine behind ``host`` of an ssh configuration file; commands run as root by sudo.
+    """The machine behind ``host``; commands run as root by sudo.  ``options`` of ssh go before the lab's own and win.
 
     Close it when done: it holds a connection.
     """
 
-    def __init__(self, config: Path, host: str) -> None:
+    def __init__(self, options: Sequence[str], host: str) -> None:
         self._sockets = tempfile.TemporaryDirectory(prefix=f"{_SOCKETS}{os.getpid()}-")
-        self._ssh = ["ssh", "-F", str(config), "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
+        self._ssh = ["ssh", *options, "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
                      "-o", f"ControlPath={self._sockets.name}/c", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
                      "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6", "-o", "LogLevel=ERROR", host]
 
@@ -61,6 +61,11 @@ class SshMachine:
             archive.seek(0)
             with tarfile.open(fileobj=archive) as tar:
                 tar.extractall(into, filter="data")
+
+    def hold(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Starts a command that lasts until its standard input is closed, or this process is gone."""
+        return subprocess.Popen([*self._ssh, "--", shlex.join(["sudo", "-n", *argv])], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def close(self) -> None:
         """Ends the connection.  May be called twice."""

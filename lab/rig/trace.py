@@ -6,7 +6,7 @@ its own, so the pool disk is traced; a volume lives on the spare disk.
 
 from __future__ import annotations
 
-from lab.rig import pools
+from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import Cell
 
@@ -16,14 +16,14 @@ BLKPARSE_FORMAT = "%T.%9t %a %d %S %N\\n"
 
 
 
-def traced_device(machine: Machine, cell: Cell, container: str) -> tuple[str, str | None]:
-    """The device to trace, and its thin device's name where it is one."""
+def traced_device(machine: Machine, cell: Cell, container: str, disks: Disks) -> tuple[str, str | None, int]:
+    """The device to trace; its thin device's name where it is one; and the byte that its trace counts from."""
     if cell.target == "volume":
-        return pools.SPARE_DISK, None
+        return disks.spare, None, disks.spare_offset_bytes
     if cell.storage.driver == "overlay2":
-        return pools.POOL_DISK, None
+        return disks.pool, None, disks.pool_offset_bytes
     name = machine.run(["docker", "inspect", "--format", "{{.GraphDriver.Data.DeviceName}}", container]).stdout.strip()
-    return f"/dev/mapper/{name}", name
+    return f"/dev/mapper/{name}", name, 0
 
 
 def start_trace(machine: Machine, device: str) -> float:

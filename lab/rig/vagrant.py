@@ -23,6 +23,8 @@ from typing import IO
 
 from lab.errors import RigError
 from lab.rig.box import VAGRANT_FOLDER, install_box
+from lab.rig.disks import VM_DISKS
+from lab.rig.identity import Provided
 from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.process import call
 from lab.rig.ssh import SshMachine, sweep_sockets
@@ -70,6 +72,8 @@ def settings_for(spec: MachineSpec, box: str) -> VmSettings:
 class Vm:
     """One VM by its folder.  `up`, then `machine`; `stop` at the end."""
 
+    disks = VM_DISKS
+
     def __init__(self, settings: VmSettings, folder: Path, say: Callable[[str], None]) -> None:
         self.settings = settings
         self.folder = folder
@@ -86,6 +90,13 @@ class Vm:
     def data_folder(self) -> Path:
         """The provider's own folder: disks, sockets, console log."""
         return self.folder / "vagrant" / "machines" / "default" / "qemu"
+
+    @property
+    def provided(self) -> Provided:
+        """What it was made with, and what the provider's record (``qemu.json``) says of how it is run."""
+        wanted, told = self.settings, json.loads((self.data_folder / "qemu.json").read_text())
+        return Provided(told["accel"], told["cache"], wanted.cpus, wanted.memory_bytes, wanted.disks,
+                        wanted.pool_disk_bytes, wanted.spare_disk_bytes)
 
     def pool_allocated_bytes(self) -> int | None:
         """What the pool disk's file occupies on the host; None where it was written full and cannot change."""
@@ -114,6 +125,10 @@ class Vm:
             self._ssh = None
         end_qemu(self.folder)
 
+    def abandon(self) -> None:
+        """Leaves it as it is, however broken: the next `up` gives a fresh one."""
+        self.stop()
+
     def _prepare(self) -> None:
         self._say("first boot: preparing the machine and saving its ready state")
         for program in sorted(_GUEST_PROGRAMS.iterdir()):
@@ -127,7 +142,7 @@ class Vm:
     def _connect(self) -> None:
         config = self.folder / "ssh-config"
         config.write_text(self._vagrant("ssh-config", timeout=60))
-        self._ssh = SshMachine(config, "default")
+        self._ssh = SshMachine(["-F", str(config)], "default")
 
     def _snapshots(self) -> list[str]:
         return [line.strip() for line in self._vagrant("snapshot", "list", timeout=60).splitlines()]

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lab.errors import CommandFailed, RigError
 from lab.readers.dmsetup import PoolStatus, parse_status
 from lab.readers.trace_case import build_case, parse_requests
 from lab.rig import pools, trace
+from lab.rig.disks import Disks
 from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds, timed_span
 from lab.rig.machine import GUEST_FOLDER, Machine, put
 from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
@@ -55,10 +56,11 @@ class Phase:
 class CellDriver:
     """Runs one cell on a storage whose daemon is up, into a raw folder."""
 
-    def __init__(self, machine: Machine, cell: Cell, raw: Path, seed: int, *, say: Callable[[str], None],
-                 host_allocated: Callable[[], int | None]) -> None:
+    def __init__(self, machine: Machine, disks: Disks, cell: Cell, raw: Path, seed: int, *,
+                 say: Callable[[str], None], host_allocated: Callable[[], int | None]) -> None:
         """``host_allocated`` tells the bytes that the pool disk occupies on the host, or None where they are fixed."""
         self._machine = machine
+        self._disks = disks
         self._cell = cell
         self._raw = raw
         self._seed = seed
@@ -71,6 +73,7 @@ class CellDriver:
         self._trace_began: float | None = None
         self._traced_from = 0
         self._thin: str | None = None
+        self._traced_offset_bytes = 0
 
     def run(self) -> None:
         """The whole cell.  Whatever was written until an error stays in the raw folder."""
@@ -125,7 +128,8 @@ class CellDriver:
             self._end_trace()
 
     def _begin_trace(self) -> None:
-        device, self._thin = trace.traced_device(self._machine, self._cell, self._containers[0])
+        device, self._thin, self._traced_offset_bytes = trace.traced_device(
+            self._machine, self._cell, self._containers[0], self._disks)
         if self._thin is not None:
             self._thin_dump("thin_dump-begin.xml.gz")
         self._traced_from = len(self._phases)
@@ -138,7 +142,9 @@ class CellDriver:
         folder = self._raw / "trace"
         folder.mkdir()
         _write_gz(folder / "blkparse.txt.gz", text.encode())
-        case, logs = build_case(self._cell.id, parse_requests(text), self._trace_began,
+        requests = [replace(request, offset_bytes=request.offset_bytes - self._traced_offset_bytes)
+                    for request in parse_requests(text)]
+        case, logs = build_case(self._cell.id, requests, self._trace_began,
                                 [asdict(phase) for phase in self._phases[self._traced_from:]],
                                 [json.loads(line) for line in self._boundaries[self._traced_from:]], self._thin)
         (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
@@ -294,7 +300,7 @@ class CellDriver:
     def _boundary(self, name: str) -> None:
         """What pool, file systems and daemon say between two phases."""
         taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", "--docker",
-                                   *sampler_places(self._cell)])
+                                   *sampler_places(self._cell, self._disks)])
         told = json.loads(taken.stdout)
         self._boundary_ended = told["ended"]
         self._boundaries.append(json.dumps({"phase": name, "host_allocated": self._host_allocated(), **told}))
@@ -302,7 +308,7 @@ class CellDriver:
     @contextmanager
     def _sampler(self) -> Iterator[None]:
         self._machine.run(["systemd-run", "--quiet", "--unit=lab-sampler", "--collect", "python3",
-                           f"{GUEST_FOLDER}/sampler.py", "--out", _SAMPLES, *sampler_places(self._cell)])
+                           f"{GUEST_FOLDER}/sampler.py", "--out", _SAMPLES, *sampler_places(self._cell, self._disks)])
         try:
             yield
         finally:
@@ -332,9 +338,9 @@ class CellDriver:
         }, indent=1) + "\n")
 
 
-def sampler_places(cell: Cell) -> list[str]:
+def sampler_places(cell: Cell, disks: Disks) -> list[str]:
     """The sampler's arguments: which disks and mount points to read for this storage."""
-    places = ["--disk", f"pool={pools.POOL_DISK}", "--disk", f"spare={pools.SPARE_DISK}",
+    places = ["--disk", f"pool={disks.pool}", "--disk", f"spare={disks.spare}",
               "--mount", f"volumes={pools.volumes_mount(cell.storage)}"]
     if (layers := pools.layers_mount(cell.storage)) is not None:
         places += ["--mount", f"layers={layers}"]

@@ -16,8 +16,9 @@ import pytest
 
 from lab.model.metadata import empty_pool_blocks
 from lab.readers.thin_dump import read_thin_dump
+from lab.rig.disks import VM_DISKS
 from lab.rig.machine import Machine, put
-from lab.rig.pools import POOL_DISK, tear_down
+from lab.rig.pools import tear_down
 from lab.rig.vagrant import vm
 from lab.scenario import MachineSpec
 
@@ -41,7 +42,7 @@ def machine(cli: Any) -> Iterator[Machine]:
         with vm(MachineSpec(memory_bytes=1024 * MIB, pool_disk_bytes=2048 * MIB, spare_disk_bytes=2048 * MIB),
                 print) as guest:
             guest.up()
-            tear_down(guest.machine)
+            tear_down(guest.machine, VM_DISKS)
             put(guest.machine, SCRIPT, Path(__file__).with_name("pool_program.py").read_bytes())
             yield guest.machine
 
@@ -124,7 +125,7 @@ def test_the_kernel_does_to_a_fresh_random_program_what_the_model_says(
     seed = time.time_ns() + number
     print(f"random program of seed {seed}")
     program = random_program(seed)
-    done = machine.run(["python3", SCRIPT, POOL_DISK, FOLDER], stdin=json.dumps(program).encode(), timeout=600)
+    done = machine.run(["python3", SCRIPT, VM_DISKS.pool, FOLDER], stdin=json.dumps(program).encode(), timeout=600)
     case = tmp_path / f"seed-{seed}"
     as_case(program, [json.loads(line) for line in done.stdout.splitlines()], case)
     dumped = machine.run(["cat", f"{FOLDER}/thin_dump-end.xml"], timeout=120).stdout

@@ -15,6 +15,7 @@ import pytest
 
 from lab.errors import CommandFailed, RigError, StorageMismatch
 from lab.rig import drivers, pools
+from lab.rig.disks import VM_DISKS
 from lab.rig.machine import ReplayMachine
 from lab.scenario import StorageSpec
 
@@ -38,8 +39,8 @@ def transcript(storage: str, change: Callable[[dict[str, Any]], None] | None = N
 
 
 def provision(machine: ReplayMachine, spec: StorageSpec) -> None:
-    pools.tear_down(machine)
-    options = pools.build(machine, spec)
+    pools.tear_down(machine, VM_DISKS)
+    options = pools.build(machine, spec, VM_DISKS)
     drivers.start_daemon(machine, spec, options)
 
 

@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> SimpleNamespace:
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Runs the command line here and gives its exit code."""
     monkeypatch.setattr("lab.rig.vagrant.reap", lambda say: None)
-    monkeypatch.setattr("lab.rig.box.box_name", lambda: "box-1")
+    monkeypatch.setattr("lab.rig.provide.box_name", lambda: "box-1")
     monkeypatch.setattr(cli, "_need_tools", lambda: None)
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     monkeypatch.setenv("COLUMNS", "160")

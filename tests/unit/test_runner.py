@@ -97,7 +97,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(runner.Runner, "_run_blocks", run_blocks)
     monkeypatch.setattr(runner.Runner, "_run_cell", remember)
     monkeypatch.setattr(runner.Runner, "_restart", lambda self, vm: None)
-    monkeypatch.setattr(runner, "box_name", lambda: "box-1")
+    monkeypatch.setattr("lab.rig.provide.box_name", lambda: "box-1")
     monkeypatch.setattr(runner, "read_raw_cell", read)
     monkeypatch.setattr(runner, "compare_clocks", lambda machine, began: runner.ClockCheck(
         at_utc="2024-11-07T10:00:00Z", guest_seconds=1.0, host_seconds=1.0, drift=0.0))

@@ -1,0 +1,38 @@
+"""What a scenario's ``machine:`` block asks for: the lab's own VM, or a user's host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from lab.rig.box import box_name
+from lab.rig.host import Host, host
+from lab.rig.identity import Provided
+from lab.rig.vagrant import Vm, vm
+from lab.scenario import AnyMachine, HostSpec
+
+Provider = Vm | Host
+"""`up`, then `machine` and `disks`; `abandon` and `up` where it broke."""
+
+
+def open_machine(spec: AnyMachine, say: Callable[[str], None]) -> AbstractContextManager[Provider]:
+    """The machine, for this process alone, not yet up; stopped whatever happens."""
+    return host(spec, say) if isinstance(spec, HostSpec) else vm(spec, say)
+
+
+def needs_vm(spec: AnyMachine) -> bool:
+    """Whether Vagrant and QEMU are needed."""
+    return not isinstance(spec, HostSpec)
+
+
+def provider_name(spec: AnyMachine) -> str:
+    """The box of the VM, or ``host:<name>``: part of every content key."""
+    return f"host:{spec.host}" if isinstance(spec, HostSpec) else box_name()
+
+
+def expected(spec: AnyMachine) -> Provided:
+    """What is known of the machine before it was up."""
+    if isinstance(spec, HostSpec):
+        return Provided(disks="host")
+    return Provided(cpus=spec.cpus, memory_bytes=spec.memory_bytes, disks=spec.disks,
+                    pool_disk_bytes=spec.pool_disk_bytes, spare_disk_bytes=spec.spare_disk_bytes)
