@@ -56,8 +56,14 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+_PURE = ("replay", "report")
+"""Commands that touch no machine, and start at once."""
+
+
 @app.callback()
-def _before_any_command() -> None:
+def _before_any_command(context: typer.Context) -> None:
+    if context.invoked_subcommand in _PURE:
+        return
     from lab.rig.vagrant import reap
 
     reap(_say)
