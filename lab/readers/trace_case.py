@@ -14,23 +14,27 @@ from lab.errors import ReaderError
 from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_status
 from lab.units import SECTOR_BYTES, sectors_to_bytes
 
+_DAY_SECONDS = 86_400.0
+
 THIN = 0
 """The traced device's number in the case."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request that was queued.  ``seconds`` since the trace began; ``discard``: a discard, else a write."""
+    """One request that was queued.  ``at``: seconds since 1970; ``discard``: a discard, else a write."""
 
-    seconds: float
+    at: float
     offset_bytes: int
     length_bytes: int
     discard: bool
 
 
-def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
-    """Queued writes and discards of blkparse's text, in the format ``seconds action rwbs sector bytes``.
+def parse_requests(text: str, near: float, *, name: str = "<blkparse>") -> list[Request]:
+    """Queued writes and discards of blkparse's text, in the format ``seconds action rwbs sector bytes time-of-day``.
 
+    ``seconds`` count from the first event, whenever that was, so it is the time of day (UTC) that says when a
+    request was made; ``near`` is a time less than half a day away, seconds since 1970, which tells the day.
     Raises ReaderError, with the line, where one is malformed.
     """
     requests = []
@@ -39,35 +43,45 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
         if not fields:
             continue
         try:
-            seconds, action, direction, sector, length = fields
-            request = Request(float(seconds), int(sector) * SECTOR_BYTES, int(length), "D" in direction)
+            seconds, action, direction, sector, length, time_of_day = fields
+            offset_bytes, length_bytes = int(sector) * SECTOR_BYTES, int(length)
+            order, at = float(seconds), _at(time_of_day, near)
         except ValueError:
-            raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes`",
+            raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes HH:MM:SS.ffffff`",
                               where=f"{name}:{number}") from None
         # Q: queued, once a request; G, I, D, M, ... are its further life
-        if action == "Q" and ("W" in direction or request.discard) and request.length_bytes:
-            requests.append(request)
-    return sorted(requests, key=lambda request: request.seconds)
+        if action == "Q" and ("W" in direction or "D" in direction) and length_bytes:
+            requests.append((order, Request(at, offset_bytes, length_bytes, "D" in direction)))
+    return [request for _, request in sorted(requests, key=lambda item: item[0])]
 
 
-def build_case(title: str, requests: Sequence[Request], began: float, phases: Sequence[Mapping[str, Any]],
+def _at(time_of_day: str, near: float) -> float:
+    """Seconds since 1970 of a time of day, on the day that lies next to ``near``."""
+    hours, minutes, seconds = time_of_day.split(":")
+    offset = int(hours) * 3600 + int(minutes) * 60 + float(seconds) - near % _DAY_SECONDS
+    return near + (offset + _DAY_SECONDS / 2) % _DAY_SECONDS - _DAY_SECONDS / 2
+
+
+def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
                boundaries: Sequence[Mapping[str, Any]], thin: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """``case.json`` and the I/O logs by file name.
 
-    ``began`` is the machine's time when the trace began; each phase has its ``began``
-    and ``ended`` on the same clock, and ``boundaries`` one record more than
-    ``phases``.  ``thin`` names the traced thin device; without one, nothing is expected.
+    ``boundaries`` are one record more than ``phases``, each with its time ``t``: a step holds what was asked of the
+    device until the record after its phase was taken, so that its expected counts include all of it.  What was
+    asked before the first or after the last record is no step's: ``requests_outside`` counts it.  ``thin`` names the
+    traced thin device; without one, nothing is expected.
     """
     steps, logs = [], {}
+    began = boundaries[0]["t"]
     for number, phase in enumerate(phases, 1):
         ops: list[dict[str, Any]] = []
         batch: list[Request] = []
-        inside = [r for r in requests if phase["began"] <= began + r.seconds <= phase["ended"]]
+        inside = [r for r in requests if boundaries[number - 1]["t"] < r.at <= boundaries[number]["t"]]
         for request in [*inside, None]:
             if request is None or request.discard:
                 if batch:
                     file = f"{number:02}-{len(ops) + 1:02}-thin{THIN}.iolog"
-                    logs[file] = _iolog(batch)
+                    logs[file] = _iolog(batch, began)
                     ops.append({"op": "write", "thin": THIN, "iolog": f"{file}.gz"})
                     batch = []
                 if request is not None:
@@ -75,15 +89,16 @@ def build_case(title: str, requests: Sequence[Request], began: float, phases: Se
                                 "length": request.length_bytes})
             else:
                 batch.append(request)
-        steps.append({"title": phase["name"], "ops": ops, "expect": _expect(boundaries[number], thin)})
+        steps.append({"title": phase, "ops": ops, "expect": _expect(boundaries[number], thin)})
+    outside = sum(not began < r.at <= boundaries[-1]["t"] for r in requests)
     return {"case": title, "initial_thin_dump": "thin_dump-begin.xml.gz" if thin else None,
-            "pool": _pool(boundaries[0]), "steps": steps}, logs
+            "pool": _pool(boundaries[0]), "requests_outside": outside, "steps": steps}, logs
 
 
-def _iolog(requests: Sequence[Request]) -> str:
+def _iolog(requests: Sequence[Request], began: float) -> str:
     device = f"thin{THIN}"
     lines = ["fio version 3 iolog", f"0 {device} add", f"0 {device} open"]
-    lines += [f"{round(r.seconds * 1000)} {device} write {r.offset_bytes} {r.length_bytes}" for r in requests]
+    lines += [f"{round((r.at - began) * 1000)} {device} write {r.offset_bytes} {r.length_bytes}" for r in requests]
     return "\n".join(lines) + "\n"
 
 

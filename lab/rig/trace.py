@@ -11,8 +11,8 @@ from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import Cell
 
 FOLDER = "/run/lab-trace"
-BLKPARSE_FORMAT = "%T.%9t %a %d %S %N\\n"
-"""Seconds since the trace began, action, direction, first sector, bytes."""
+BLKPARSE_FORMAT = "%T.%9t %a %d %S %N %z\\n"
+"""Seconds since the first event, action, direction, first sector, bytes, time of day."""
 
 
 

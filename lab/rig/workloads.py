@@ -143,9 +143,8 @@ class CellDriver:
         folder.mkdir()
         _write_gz(folder / "blkparse.txt.gz", text.encode())
         requests = [replace(request, offset_bytes=request.offset_bytes - self._traced_offset_bytes)
-                    for request in parse_requests(text)]
-        case, logs = build_case(self._cell.id, requests, self._trace_began,
-                                [asdict(phase) for phase in self._phases[self._traced_from:]],
+                    for request in parse_requests(text, self._trace_began)]
+        case, logs = build_case(self._cell.id, requests, [phase.name for phase in self._phases[self._traced_from:]],
                                 [json.loads(line) for line in self._boundaries[self._traced_from:]], self._thin)
         (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
         for name, log in logs.items():

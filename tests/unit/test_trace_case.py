@@ -13,36 +13,55 @@ STATUS = ("docker-pool: 0 65536 thin-pool 1 10/128 {used}/512 - rw discard_passd
           "docker-a: 0 65536 thin {mapped} 65535\n")
 
 
-def boundary(used: int, mapped: int) -> dict[str, Any]:
-    return {"dmsetup": STATUS.format(used=used, mapped=mapped)}
+NEAR = 1_795_521_600.0
+"""2026-11-24, 12:00:00 UTC."""
+
+
+def boundary(used: int, mapped: int, at: float = 0.0) -> dict[str, Any]:
+    return {"t": at, "dmsetup": STATUS.format(used=used, mapped=mapped)}
 
 
 def test_reads_empty_flushes_and_later_stages_of_a_request_are_passed_over() -> None:
-    text = ("0.1 Q R 8 4096\n0.2 Q WS 16 4096\n0.21 G WS 16 4096\n0.22 UT N 0 0\n0.23 I WS 16 4096\n"
-            "0.3 Q FN 0 0\n0.4 Q D 128 65536\n")
-    assert parse_requests(text) == [Request(0.2, 8192, 4096, False), Request(0.4, 65536, 65536, True)]
+    text = ("0.1 Q R 8 4096 12:00:00.1\n0.2 Q WS 16 4096 12:00:00.2\n0.21 G WS 16 4096 12:00:00.21\n"
+            "0.22 UT N 0 0 12:00:00.22\n0.23 I WS 16 4096 12:00:00.23\n0.3 Q FN 0 0 12:00:00.3\n"
+            "0.4 Q D 128 65536 12:00:00.4\n")
+    assert parse_requests(text, NEAR) == [Request(pytest.approx(NEAR + 0.2), 8192, 4096, False),
+                                          Request(pytest.approx(NEAR + 0.4), 65536, 65536, True)]
 
 
-@pytest.mark.parametrize("line", ["0.1 Q W 8", "x Q W 8 4096", "0.1 Q W eight 4096", "0.1 Q W 8 4096 more"])
+def test_a_time_of_day_is_taken_on_the_day_that_lies_next() -> None:
+    midnight = NEAR + 43_200
+    late, early = parse_requests("0 Q W 0 512 23:59:59.5\n1 Q W 0 512 00:00:00.5\n", midnight + 3)
+    assert (late.at, early.at) == (pytest.approx(midnight - 0.5), pytest.approx(midnight + 0.5))
+
+
+def test_requests_come_in_the_order_of_the_trace_where_their_times_of_day_are_equal() -> None:
+    text = "0.000002 Q W 8 4096 12:00:00.1\n0.000001 Q W 0 4096 12:00:00.1\n"
+    assert [request.offset_bytes for request in parse_requests(text, NEAR)] == [0, 4096]
+
+
+@pytest.mark.parametrize("line", ["0.1 Q W 8", "0.1 Q W 8 4096", "x Q W 8 4096 12:00:00.1",
+                                  "0.1 Q W eight 4096 12:00:00.1", "0.1 Q W 8 4096 noon", "0.1 Q W 8 4096 12:00 more"])
 def test_a_malformed_line_is_named(line: str) -> None:
     with pytest.raises(ReaderError, match=r"trace:2: .* is not"):
-        parse_requests(f"0.1 Q W 8 4096\n{line}\n", name="trace")
+        parse_requests(f"0.1 Q W 8 4096 12:00:00.1\n{line}\n", NEAR, name="trace")
 
 
-def test_each_request_lands_in_its_phase_and_a_discard_splits_the_writes() -> None:
-    requests = parse_requests("1.0 Q W 0 4096\n2.0 Q D 128 65536\n2.5 Q W 8 4096\n11.0 Q W 16 4096\n99.0 Q W 24 4096\n")
-    phases = [{"name": "write", "began": 100.0, "ended": 105.0}, {"name": "update", "began": 110.0, "ended": 115.0}]
-    case, logs = build_case("c", requests, 100.0, phases, [boundary(1, 128), boundary(3, 384), boundary(4, 512)],
-                            "docker-a")
+def test_each_request_lands_in_the_step_whose_counts_include_it_and_a_discard_splits_the_writes() -> None:
+    requests = [Request(at, 4096 * number, 4096, discard) for number, (at, discard) in enumerate([
+        (99.0, False), (101.0, False), (102.0, True), (102.5, False), (105.5, False), (111.0, False), (199.0, False)])]
+    records = [boundary(1, 128, 100.0), boundary(3, 384, 106.0), boundary(4, 512, 116.0)]
+    case, logs = build_case("c", requests, ["write", "update"], records, "docker-a")
     assert [op["op"] for op in case["steps"][0]["ops"]] == ["write", "discard", "write"]
     assert [op["op"] for op in case["steps"][1]["ops"]] == ["write"]
     assert case["steps"][0]["expect"] == {"used_data_blocks": 3, "used_metadata_blocks": 10, "mapped_blocks": {"0": 3}}
     assert case["pool"] == {"chunk_size_bytes": 65536, "data_size_bytes": 33554432, "metadata_size_bytes": 524288}
-    assert len(logs) == 3
-    assert logs["02-01-thin0.iolog"].splitlines()[-1] == "11000 thin0 write 8192 4096"
+    assert logs["01-03-thin0.iolog"].splitlines()[3:] == ["2500 thin0 write 12288 4096", "5500 thin0 write 16384 4096"]
+    assert logs["02-01-thin0.iolog"].splitlines()[3:] == ["11000 thin0 write 20480 4096"]
+    assert case["requests_outside"] == 2
 
 
 def test_a_trace_of_a_whole_disk_expects_nothing() -> None:
-    case, _ = build_case("c", [], 0.0, [{"name": "write", "began": 1.0, "ended": 2.0}], [{}, {}], None)
+    case, _ = build_case("c", [], ["write"], [{"t": 1.0}, {"t": 2.0}], None)
     assert case["pool"] is None
     assert case["steps"][0]["expect"] is None
