@@ -25,14 +25,16 @@ def test_reads_empty_flushes_and_later_stages_of_a_request_are_passed_over() -> 
     text = ("0.1 Q R 8 4096 12:00:00.1\n0.2 Q WS 16 4096 12:00:00.2\n0.21 G WS 16 4096 12:00:00.21\n"
             "0.22 UT N 0 0 12:00:00.22\n0.23 I WS 16 4096 12:00:00.23\n0.3 Q FN 0 0 12:00:00.3\n"
             "0.4 Q D 128 65536 12:00:00.4\n")
-    assert parse_requests(text, NEAR) == [Request(pytest.approx(NEAR + 0.2), 8192, 4096, False),
-                                          Request(pytest.approx(NEAR + 0.4), 65536, 65536, True)]
+    requests = parse_requests(text, NEAR)
+    assert [request.at for request in requests] == pytest.approx([NEAR + 0.2, NEAR + 0.4], abs=1e-5)
+    assert [(r.offset_bytes, r.length_bytes, r.discard) for r in requests] == [
+        (8192, 4096, False), (65536, 65536, True)]
 
 
 def test_a_time_of_day_is_taken_on_the_day_that_lies_next() -> None:
     midnight = NEAR + 43_200
-    late, early = parse_requests("0 Q W 0 512 23:59:59.5\n1 Q W 0 512 00:00:00.5\n", midnight + 3)
-    assert (late.at, early.at) == (pytest.approx(midnight - 0.5), pytest.approx(midnight + 0.5))
+    requests = parse_requests("0 Q W 0 512 23:59:59.5\n1 Q W 0 512 00:00:00.5\n", midnight + 3)
+    assert [request.at for request in requests] == pytest.approx([midnight - 0.5, midnight + 0.5], abs=1e-5)
 
 
 def test_requests_come_in_the_order_of_the_trace_where_their_times_of_day_are_equal() -> None:
