@@ -95,10 +95,11 @@ def aa_blocks(frame: pd.DataFrame) -> list[str]:
         rows.append([name, str(len(found)), str(len(found) - len(varied)), str(settled),
                      f"±{number(100 * middle)}", f"±{number(100 * widths[-1])}"])
     if not rows:
-        return [f"An A/A run needs {stats.MIN_N} pairs before it has intervals; there are fewer."]
+        return [f"**A scenario against itself.** An A/A run needs {stats.MIN_N} pairs before it has intervals; there "
+                "are fewer."]
     pairs = f"{counts[0]}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    return ["The A/A run measures one scenario as both arms, so that every difference is noise. Intervals of the "
-            f"ratio candidate ÷ baseline, {percent(stats.LEVEL)}, {pairs} pairs:",
+    return ["**A scenario against itself.** The A/A run measures one scenario as both arms, so that every difference "
+            f"is noise. Intervals of the ratio candidate ÷ baseline, {percent(stats.LEVEL)}, {pairs} pairs:",
             table(["of", "comparisons", "that never differed", "whose interval excludes 1", "half-width, median, %",
                    "half-width, widest, %"], rows),
             chance_sentence(apart, moved)]

@@ -127,10 +127,14 @@ def page_sections(runs: Runs) -> list[Section]:
 
 def noise_section(runs: Runs, facts: Facts) -> Section:
     again = runs.get(AA)
-    return Section("How noisy the numbers are", [
-        *variation_blocks(facts),
-        *(aa_blocks(stats.prepare(again.measurements)) if again is not None else
-          [f"How much a scenario differs from itself: {missing_sentence(AA)[0].lower()}{missing_sentence(AA)[1:]}"])])
+    if again is None:
+        blocks = [f"**A scenario against itself.** {missing_sentence(AA)}"]
+    elif (m := again.manifest).baseline is None or m.baseline.sha256 != m.scenario.sha256:
+        blocks = [f"**A scenario against itself.** The run `{SHOWN}/{AA}` has not the same scenario as both arms, so "
+                  "that it says nothing of noise."]
+    else:
+        blocks = aa_blocks(stats.prepare(again.measurements))
+    return Section("How noisy the numbers are", [*variation_blocks(facts), *blocks])
 
 
 def documentation_section(runs: Runs, facts: Facts) -> Section:
@@ -177,7 +181,7 @@ def _autoextend_figure(runs: Runs) -> list[PageFigure]:
 
 def _aa_figure(runs: Runs) -> list[PageFigure]:
     again = runs.get(AA)
-    if again is None:
+    if again is None or again.manifest.baseline is None:
         return []
     running = running_ratios(stats.prepare(again.measurements), again.manifest.repeat_until)[:RUNNING_SHOWN]
     if not running:

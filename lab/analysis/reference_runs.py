@@ -79,6 +79,10 @@ def runs_section(runs: Runs) -> Section:
     blocks = [table(head, rows, words=5)]
     if runs.missing:
         blocks.append(f"Not there yet: {joined([f'`{SHOWN}/{name}`' for name in runs.missing])}.")
+    failed = [f"{clean(result.cell)} in repetition {result.repetition} of `{SHOWN}/{name}`"
+              for name, run in runs.found.items() for result in run.manifest.results if result.status == "failed"]
+    if failed:
+        blocks.append(f"Failed, and absent below: {joined(failed)}.")
     blocks += [paragraph([f"The reference run: {clean(machine_sentence(runs.found[REFERENCE]))}",
                           "A cell run is one storage, target and workload in one repetition, or the set-up of a "
                           "storage; the time is theirs together."]),

@@ -21,6 +21,9 @@ from lab.analysis.words import joined, mib, number
 FEW = 3
 """Up to so many different amounts are told one by one; of more, the span."""
 
+COPIED = 2.0
+"""Where ext4 wrote less than this many times what the application did, no copy-up can be told from it."""
+
 SHARED_BLOCKS = 0.9
 """A growth of at least this share of another's is called nearly as much."""
 
@@ -207,7 +210,9 @@ def copy_up_block(facts: Facts, xfs: str = "overlay2-xfs", ext4: str = "overlay2
     told = ["overlay2 copies a file of the image into the layer before its first change; on XFS it can share the "
             "file's blocks (reflink) instead."]
     shared = reached < wrote + (reached_ext4 - wrote) / 2
-    if shared and grew < SHARED_BLOCKS * grew_ext4:
+    if reached_ext4 < COPIED * wrote:
+        told.append("Too little was copied on ext4 to tell whether it did here.")
+    elif shared and grew < SHARED_BLOCKS * grew_ext4:
         told.append(f"Here it did: `update` took {number(grew / grew_ext4)} × the space that it took on ext4.")
     elif shared:
         told.append(f"Here it did, for {mib(reached)} reached the disk on XFS and "

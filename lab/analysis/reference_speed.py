@@ -248,7 +248,7 @@ def _pair_ratios(facts: Facts, top: str, bottom: str) -> Found:
     """(job,) -> target -> the ratio of the two storages' bandwidths."""
     own = facts.frame[facts.frame["label"].isin([top, bottom]) & (facts.frame["value"] > 0)]
     found: Found = {}
-    for row in records(stats.ratios(own, BANDWIDTHS, reference=bottom)):
+    for row in records(stats.ratios(own.sort_values("workload", kind="stable"), BANDWIDTHS, reference=bottom)):
         one = stats.estimate(row)
         if one.n and one.centre == one.centre:
             found.setdefault((job_name(str(row["phase"]), str(row["metric"])),), {})[str(row["target"])] = one

@@ -22,6 +22,7 @@ from lab.records import (
     CANDIDATE,
     KEYS,
     MEASURED,
+    Arm,
     BaselineRecord,
     CellRecord,
     CellResult,
@@ -91,7 +92,7 @@ def write_run(path: Path, rows: Sequence[Row], samples: Sequence[Row] = (), *, p
     writer = RunWriter(path)
     cells: dict[str, CellRecord] = {}
     results: list[CellResult] = []
-    groups: dict[tuple[str, int, str], list[Row]] = {}
+    groups: dict[tuple[str, int, Arm], list[Row]] = {}
     for one in rows:
         groups.setdefault((one["cell"], one["repetition"], one["arm"]), []).append(one)
     for number, ((cell, repetition, arm), own) in enumerate(groups.items()):
@@ -235,6 +236,12 @@ def test_a_pool_below_its_threshold_says_nothing_about_autoextend() -> None:
     assert "never extended" not in text
 
 
+def test_ext4_that_copied_nothing_tells_nothing_of_xfs() -> None:
+    rows = [row(label, "update", metric, value * MIB) for label in ("overlay2-ext4", "overlay2-xfs")
+            for metric, value in (("application_bytes", 8.0), ("storage_growth", 8.0), ("disk_written", 9.0))]
+    assert "Too little was copied on ext4" in reference_space.copy_up_block(facts(rows))[0]
+
+
 @pytest.mark.parametrize(("grew", "reached", "said"), [
     (9.0, 9.0, "Here it did: `update` took 0.141 ×"), (63.0, 9.0, "yet it took 0.984 × the space"),
     (64.0, 71.0, "Here it did not")])
@@ -350,6 +357,25 @@ def test_with_every_run_there_nothing_is_left_out(tmp_path: Path) -> None:
     assert "binomial interval" in text
     assert {path.name for path in (out.parent / "figures").iterdir()} == {
         f"reference-{name}.png" for name in ("space", "first-write", "throughput", "autoextend", "aa")}
+
+
+def test_two_arms_of_different_scenarios_are_not_taken_for_noise(tmp_path: Path) -> None:
+    write_run(tmp_path / "reference" / "reference", reference_rows())
+    run = write_run(tmp_path / "aa", [row("direct-lvm", "seq", "write_bandwidth", 1.0 + n, repetition=n, unit="B/s",
+                                          workload="fio", arm=arm) for n in range(4) for arm in (BASELINE, CANDIDATE)])
+    other = json.loads((run.path / "manifest.json").read_text())
+    other["baseline"]["sha256"] = "cd" * 32
+    (run.path / "manifest.json").write_text(json.dumps(other))
+    assert "has not the same scenario as both arms" in reference_page(tmp_path)
+
+
+def test_a_cell_that_failed_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "reference" / "reference", reference_rows())
+    document = json.loads((run.path / "manifest.json").read_text())
+    document["results"][0]["status"] = "failed"
+    (run.path / "manifest.json").write_text(json.dumps(document))
+    text = reference_page(tmp_path)
+    assert f"Failed, and absent below: {document['results'][0]['cell']} in repetition 1" in text
 
 
 def test_a_damaged_trace_is_named(tmp_path: Path) -> None:
