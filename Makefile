@@ -36,6 +36,10 @@ reference: .venv/.ready ## Measure the reference, validation and A/A runs again 
 	@mkdir -p $(REFERENCE)/aa && $(LAB) run scenarios/aa.yaml --against scenarios/aa.yaml --resume $(REFERENCE)/aa
 	@$(LAB) report $(REFERENCE)/reference/reference
 
+.PHONY: docs
+docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
+	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
+
 .PHONY: test
 test: .venv/.ready lint ## Run all tests, those in a real VM included
 	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2
