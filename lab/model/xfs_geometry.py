@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BLOCK_BYTES = 4096
+from lab.model.filesystem import BLOCK_BYTES
+
 HEADER_BLOCKS = 10
 """Headers, roots of the free space, inode and reference count trees, and the free list's blocks, of every group."""
 
