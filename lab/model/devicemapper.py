@@ -136,8 +136,7 @@ class DeviceMapper:
         files.mount()
         for path in (ROOT, *_UNPACKING):
             files.make_folders(path)
-        for _ in unpack(layer, files, ROOT, whiteouts=False):
-            pass
+        unpack(layer, files, ROOT, whiteouts=False)
         for path in _UNPACKING:
             files.remove(path)
         files.unmount()

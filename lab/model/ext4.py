@@ -20,14 +20,14 @@ class Ext4:
     def __init__(self, *, discard: bool = False, discard_bytes: Callable[[int], None] | None = None) -> None:
         self.discard = discard
         self._discard_bytes = discard_bytes or (lambda length: None)
-        self._files: dict[str, tuple[int, int]] = {}        # length in bytes, blocks
-        self._written: dict[str, set[int]] = {}             # of files with holes, the blocks that are there
+        self._lengths: dict[str, int] = {}
+        self._held: dict[str, range | set[int]] = {}        # the blocks of each file that are there
         self._folders: dict[str, int] = {"": 0}             # entries
         self._blocks = 1
         self._freed_blocks = 0
 
     def exists(self, path: str) -> bool:
-        return path in self._files or path in self._folders
+        return path in self._lengths or path in self._folders
 
     def make_folders(self, path: str) -> None:
         if path in self._folders:
@@ -38,33 +38,35 @@ class Ext4:
         self._enter(path, 1)
 
     def create(self, path: str, size_bytes: int) -> None:
-        if path in self._files:
+        if path in self._lengths:
             self.remove(path)
-        self._files[path] = (size_bytes, blocks_of(size_bytes))
+        self._lengths[path], self._held[path] = size_bytes, range(blocks_of(size_bytes))
         self._blocks += blocks_of(size_bytes)
         self._enter(path, 1)
 
     def overwrite(self, path: str, blocks: Iterable[int]) -> None:
-        length, held = self._files[path]
-        if held < blocks_of(length) and path not in self._written:
-            self._written[path] = set()
-        there = self._written.get(path)
-        written = set(blocks)
-        added = len(written - there) if there is not None else sum(block >= blocks_of(length) for block in written)
-        if there is not None:
-            there |= written
-        self._files[path] = (max(length, (max(written, default=-1) + 1) * BLOCK_BYTES), held + added)
-        self._blocks += added
+        held, written = self._held[path], set(blocks)
+        added = written.difference(held)
+        if added:
+            self._held[path] = added.union(held)
+            self._lengths[path] = max(self._lengths[path], (max(added) + 1) * BLOCK_BYTES)
+            self._blocks += len(added)
+
+    def touch(self, path: str) -> None:
+        pass
+
+    def held_blocks(self, blocks: int) -> int:
+        return blocks
 
     def size_bytes(self, path: str) -> int:
-        return self._files[path][0]
+        return self._lengths[path]
 
     def remove(self, path: str) -> None:
-        if path in self._files:
+        if path in self._lengths:
             self._unlink(path)
             return
         below = f"{path}/"
-        for file in [file for file in self._files if file.startswith(below)]:
+        for file in [file for file in self._lengths if file.startswith(below)]:
             self._unlink(file)
         for folder in sorted((f for f in self._folders if f == path or f.startswith(below)), reverse=True):
             self._give(1 + self._more(self._folders.pop(folder)))
@@ -85,8 +87,8 @@ class Ext4:
         return self._blocks * BLOCK_BYTES
 
     def _unlink(self, path: str) -> None:
-        self._written.pop(path, None)
-        self._give(self._files.pop(path)[1])
+        del self._lengths[path]
+        self._give(len(self._held.pop(path)))
         self._enter(path, -1)
 
     def _enter(self, path: str, step: int) -> None:

@@ -47,6 +47,14 @@ class FileSystem(Protocol):
         """Writes whole blocks of a file, counted from its start, in place or into a hole."""
         ...
 
+    def touch(self, path: str) -> None:
+        """Changes a file's or folder's times."""
+        ...
+
+    def held_blocks(self, blocks: int) -> int:
+        """Blocks that a file of so many holds while a program goes on appending to it."""
+        ...
+
     def size_bytes(self, path: str) -> int:
         """A file's length."""
         ...

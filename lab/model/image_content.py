@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -64,8 +63,8 @@ class ImageContent:
         return seen
 
 
-def unpack(layer: Layer, onto: FileSystem, root: str, *, whiteouts: bool) -> Iterator[str]:
-    """Writes a layer below ``root``, in the archive's order; yields each path that was written.
+def unpack(layer: Layer, onto: FileSystem, root: str, *, whiteouts: bool) -> None:
+    """Writes a layer below ``root``, in the archive's order.
 
     With ``whiteouts`` an entry that hides another is kept as a file of its own, as overlay2 keeps it (a device
     node); without, what it hides is removed.
@@ -78,9 +77,10 @@ def unpack(layer: Layer, onto: FileSystem, root: str, *, whiteouts: bool) -> Ite
                 onto.create(target, 0)
             elif onto.exists(target):
                 onto.remove(target)
+        elif entry.kind is Kind.FOLDER and onto.exists(path):
+            onto.touch(path)
         elif entry.kind is Kind.FOLDER:
             onto.make_folders(path)
         else:
             onto.make_folders(parent_of(path))
             onto.create(path, entry.size_bytes)
-        yield path

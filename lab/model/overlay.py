@@ -48,6 +48,13 @@ class OverlayView:
             self._copy_up(path)
         self._below.overwrite(f"{self._upper}/{path}", blocks)
 
+    def touch(self, path: str) -> None:
+        if path in self._own:
+            self._below.touch(f"{self._upper}/{path}")
+
+    def held_blocks(self, blocks: int) -> int:
+        return self._below.held_blocks(blocks)
+
     def size_bytes(self, path: str) -> int:
         place = f"{self._upper}/{path}" if path in self._own else self._lower(path)
         if place is None:
@@ -117,9 +124,8 @@ class Overlay2:
         for height in range(1, len(image.layers) + 1):
             chain = image.layers[:height]
             if chain not in self._layers:
-                self._layers[chain] = folder = self._folder(f"layer{next(self._numbers)}")
-                for _ in unpack(chain[-1], self.below, f"{folder}/diff", whiteouts=True):
-                    pass
+                self._layers[chain] = folder = self._folder(f"layer{next(self._numbers)}", "committed")
+                unpack(chain[-1], self.below, f"{folder}/diff", whiteouts=True)
                 self._users[folder] = 0
             self._users[self._layers[chain]] += 1
         self.below.sync()
@@ -137,13 +143,15 @@ class Overlay2:
     def create(self, name: str, image: ImageContent, mount_points: Iterable[str]) -> OverlayView:
         """A container's layers, the init layer's and its own, with the folders that its mounts need."""
         lowers = tuple(f"{self._layers[image.layers[:height]]}/diff" for height in range(len(image.layers), 0, -1))
-        init = OverlayView(self.below, f"{self._folder(f'{name}-init')}/diff", lowers)
+        init = OverlayView(self.below, f"{self._folder(f'{name}-init', 'committed')}/diff", lowers)
         for folder in INIT_FOLDERS:
             if not init.exists(folder):
                 init.make_folders(folder)
         for file in INIT_FILES:
             init.create(file, 0)
-        view = OverlayView(self.below, f"{self._folder(name)}/diff", (f"{_ROOT}/{name}-init/diff", *lowers))
+        own = self._folder(name)
+        self.below.make_folders(f"{own}/merged")
+        view = OverlayView(self.below, f"{own}/diff", (f"{_ROOT}/{name}-init/diff", *lowers))
         for folder in mount_points:
             if not view.exists(folder):
                 view.make_folders(folder)
@@ -154,12 +162,12 @@ class Overlay2:
         self.below.remove(f"{_ROOT}/{name}")
         self.below.remove(f"{_ROOT}/{name}-init")
 
-    def _folder(self, name: str) -> str:
-        """A layer's folder with what the driver keeps in it: link, lower, committed, work."""
+    def _folder(self, name: str, *more: str) -> str:
+        """A layer's folder with what the driver keeps in it."""
         folder = f"{_ROOT}/{name}"
         self.below.make_folders(f"{folder}/diff")
         self.below.make_folders(f"{folder}/work/work")
-        for file in ("link", "lower", "committed"):
+        for file in ("link", "lower", *more):
             self.below.create(f"{folder}/{file}", 100)
         return folder
 

@@ -47,6 +47,9 @@ _INLINE_ENTRIES = 12
 _ENTRY_BYTES = 40
 """A name in a folder's block, its hash and its place, for names of usual length."""
 
+_PREALLOCATED_BLOCKS = 16
+"""A file that grows by small appends is given 64 KiB at a time (``xfs_iomap_prealloc_size``)."""
+
 Sink = Callable[[int, int], None]
 """Takes an offset and a length in bytes."""
 
@@ -228,11 +231,17 @@ class Xfs:
                 self._discard((base + first) * BLOCK_BYTES, (end - first) * BLOCK_BYTES)
 
     def touch(self, path: str) -> None:
-        """Changes a file's or folder's times only, as the first reading of a folder does (relatime)."""
         self._change_inode(self._nodes[path])
 
+    def held_blocks(self, blocks: int) -> int:
+        return -(-blocks // _PREALLOCATED_BLOCKS) * _PREALLOCATED_BLOCKS
+
     def reflink(self, source: str, path: str) -> None:
-        """A copy that shares its blocks until they are written (overlay's copy-up where the file system can)."""
+        """A copy that shares its blocks until they are written (overlay's copy-up where the file system can).
+
+        Only the copy knows that they are shared: the source must neither change nor go before it.
+        """
+        self._flush(source)
         shared = [Extent(e.offset, e.first, e.blocks, shared=True) for e in self._nodes[source].extents]
         self.create(path, 0)
         node = self._nodes[path]
