@@ -99,9 +99,17 @@ class DeviceMapper:
         own.files.unmount()
         return Container(init, own)
 
-    def start(self, container: Container, mount_points: Iterable[str]) -> None:
-        """Mounts the container's device and makes the folders that its mounts need."""
+    def start(self, container: Container, mount_points: Iterable[str], *, copied: str | None = None) -> None:
+        """Mounts the container's device and makes the folders that its mounts need.
+
+        ``copied``: a folder that the daemon reads into a new volume first, for which it mounts the device by itself.
+        """
         files = container.own.files
+        if copied is not None:
+            files.mount()
+            if files.exists(f"{ROOT}/{copied}"):
+                files.touch(f"{ROOT}/{copied}", logged=False)
+            files.unmount()
         files.mount()
         for path in _TOUCHED_AT_CREATE:
             if files.exists(f"{ROOT}/{path}"):

@@ -162,7 +162,7 @@ class Xfs:
     def unmount(self) -> None:
         """Writes all that is in memory, and the log's records of a clean end."""
         self.sync()
-        changed = self._changed or bool(self._dirty)
+        changed = self._changed
         self.push()
         self._records(self._costs.changed_records if changed else self._costs.clean_records)
         self._put(0, 1)
@@ -230,8 +230,12 @@ class Xfs:
             for first, end in space.extents:
                 self._discard((base + first) * BLOCK_BYTES, (end - first) * BLOCK_BYTES)
 
-    def touch(self, path: str) -> None:
-        self._change_inode(self._nodes[path])
+    def touch(self, path: str, *, logged: bool = True) -> None:
+        """Changes times.  Not ``logged``: the inode is written, and the log stays as it was."""
+        if logged:
+            self._change_inode(self._nodes[path])
+        else:
+            self._dirty.add(self._nodes[path].cluster)
 
     def held_blocks(self, blocks: int) -> int:
         return -(-blocks // _PREALLOCATED_BLOCKS) * _PREALLOCATED_BLOCKS

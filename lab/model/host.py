@@ -1,0 +1,225 @@
+"""The host in time: containers work step by step while XFS, dmeventd and the kernel do theirs by the clock.
+
+One SimPy environment a storage build.  What happens is decided by the models of file systems and pool; here it is only
+decided when:
+
+- a container's XFS writes headers and inodes back ``xfs.WORKER_SECONDS`` after its mount, and so on;
+- dmeventd looks every ``DMEVENTD_SECONDS`` and extends a pool beyond its threshold, if the volume group has room;
+- a writer at a full pool waits ``NO_SPACE_SECONDS`` and then fails (dm-thin's ``no_space_timeout``);
+- after each phase comes a boundary record, in which the daemon is asked for the containers' sizes: on devicemapper
+  that mounts their init layers, and costs space in the phase that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from lab.model.file_work import Done
+from lab.model.image_content import ImageContent
+from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
+from lab.model.timing import Timing
+from lab.model.xfs import WORKER_SECONDS
+from lab.scenario import StepsWorkload
+from lab.scenario_steps import Step
+
+DMEVENTD_SECONDS = 10.0
+NO_SPACE_SECONDS = 60.0
+SAMPLE_SECONDS = 1.0
+_MIB = 1024**2
+
+Process = Generator[simpy.Event, Any, None]
+
+
+class CellFailed(Exception):
+    """What would have failed the measured cell: a full pool, or a daemon that refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRecord:
+    """One phase, from the boundary record before it to the one after.  Times in seconds since the build."""
+
+    name: str
+    began: float
+    ended: float
+    duration_seconds: float
+    sync_seconds: float
+    application_bytes: int | None
+    before: Levels
+    after: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The levels at one moment; ``phase`` is what ran."""
+
+    at: float
+    phase: str
+    levels: Levels
+
+
+class Host:
+    """A storage and its clock."""
+
+    def __init__(self, storage: Storage, timing: Timing) -> None:
+        self.env = simpy.Environment()
+        self.storage = storage
+        self._timing = timing
+        self._phase = "between"
+        self._sampling = False
+        self.phases: list[PhaseRecord] = []
+        self.samples: list[Sample] = []
+        self._boundary: Levels | None = None
+        if storage.group is not None:
+            self.env.process(self._dmeventd())
+
+    def run_cell(self, cell: Process) -> None:
+        """Runs one cell to its end, and removes the containers that it left.
+
+        Raises CellFailed; ``phases`` and ``samples`` hold what came before.
+        """
+        self.phases, self.samples, self._boundary = [], [], None
+        self._sampling = True
+        self.env.process(self._sampler())
+        try:
+            self.env.run(self.env.process(cell))
+        except Refused:
+            raise CellFailed("the daemon refuses: less than 10 % of the pool is free") from None
+        except PoolFull:
+            raise CellFailed("the pool is full, and the writer has waited in vain") from None
+        finally:
+            self._sampling = False
+            for name in list(self.storage.running):
+                self.storage.stop(name)
+
+    # -- the workloads ----------------------------------------------------------------------------------
+
+    def steps(self, workload: StepsWorkload, image: ImageContent, seed: int, *, volume: bool) -> Process:
+        """A container workload, step by step."""
+        counts: dict[str, int] = {}
+        for step in workload.steps * workload.rounds:
+            counts[step.kind] = counts.get(step.kind, 0) + 1
+            name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
+            yield from self.phase(name, self._step(step, workload.containers, image, seed, counts[step.kind],
+                                                   volume=volume))
+
+    def phase(self, name: str, work: Generator[simpy.Event, Any, tuple[float, int | None]]) -> Process:
+        """One phase: the work, a sync, a boundary record."""
+        if self._boundary is None:
+            yield from self._record()
+        before, began = self._boundary, self.env.now
+        assert before is not None
+        self._phase = name
+        seconds, written = yield from work
+        self.storage.sync()
+        yield from self._settle()
+        yield self.env.timeout(self._timing.sync_seconds)
+        ended = self.env.now
+        self._phase = "between"
+        yield from self._record()
+        assert self._boundary is not None
+        self.phases.append(PhaseRecord(name, began, ended, seconds, self._timing.sync_seconds, written, before,
+                                       self._boundary))
+
+    def start(self, name: str, image: ImageContent, *, volume: bool) -> Process:
+        """A container, with the worker of its file system."""
+        before_mount = self._timing.mount_share * self._timing.start_seconds
+        yield self.env.timeout(before_mount)
+        running = self.storage.start(name, image, volume=volume)
+        yield from self._settle()
+        if running.device is not None:
+            self.env.process(self._worker(running))
+        yield self.env.timeout(self._timing.start_seconds - before_mount)
+
+    def _step(self, step: Step, containers: int, image: ImageContent, seed: int, nth: int, *,
+              volume: bool) -> Generator[simpy.Event, Any, tuple[float, int | None]]:
+        timing, storage, began = self._timing, self.storage, self.env.now
+        if step.kind == "start":
+            for number in range(1, containers + 1):
+                yield from self.start(f"lab-{number}", image, volume=volume)
+            seconds = self.env.now - began
+            yield self.env.timeout(timing.check_seconds)
+            return seconds, None
+        if step.kind == "pause":
+            yield self.env.timeout(step.seconds)
+            return step.seconds, None
+        if step.kind == "remove":
+            yield self.env.timeout(timing.remove_seconds * len(storage.running))
+            for name in list(storage.running):
+                storage.stop(name)
+            return self.env.now - began, None
+        if step.kind == "remove_image":
+            storage.unload(image)
+            return 0.0, None
+        if step.kind == "trim":
+            storage.trim()
+            yield self.env.timeout(timing.exec_seconds)
+            return timing.exec_seconds, None
+        seconds, written = 0.0, 0
+        for running in list(storage.running.values()):
+            yield self.env.timeout(timing.exec_seconds)
+            done = self._work(step, running, seed, nth)
+            worked = done.application_bytes / _MIB * timing.write_seconds_per_mib
+            yield self.env.timeout(worked)
+            yield from self._settle()
+            seconds, written = seconds + worked, written + done.application_bytes
+        return seconds, written or None
+
+    def _work(self, step: Step, running: Running, seed: int, nth: int) -> Done:
+        work = self.storage.work(running)
+        if step.kind == "write":
+            return work.write(step.amount_bytes, step.files, f"written{nth}")
+        if step.kind == "update":
+            return work.update(step.file, step.amount_bytes, seed + nth)
+        if step.kind == "small_files":
+            return work.small_files(step.count, step.each_bytes, f"small{nth}")
+        if step.kind == "delete":
+            return work.delete("small" if step.what == "small_files" else step.what)
+        assert step.kind == "log", step.kind
+        self.storage.log(running, step.lines, step.width)
+        return Done(step.lines * step.width)
+
+    # -- by the clock -----------------------------------------------------------------------------------
+
+    def _record(self) -> Process:
+        """A boundary record: the levels first, then the daemon's answers."""
+        self._boundary = self.storage.levels()
+        yield self.env.timeout(self._timing.boundary_seconds)
+        if self.storage.mapper is not None:
+            self.storage.measure()
+            yield self.env.timeout(self._timing.measure_seconds * len(self.storage.running))
+
+    def _settle(self) -> Process:
+        """Until all writes have reached the pool.  Raises PoolFull where they cannot."""
+        waited = 0.0
+        while True:
+            try:
+                self.storage.flush()
+                return
+            except PoolFull as full:
+                if not full.waits or waited >= NO_SPACE_SECONDS:
+                    raise
+            yield self.env.timeout(1.0)
+            waited += 1.0
+
+    def _worker(self, running: Running) -> Process:
+        while True:
+            yield self.env.timeout(WORKER_SECONDS)
+            if self.storage.running.get(running.name) is not running:
+                return
+            with suppress(PoolFull):            # it tries again; what waits is not lost
+                self.storage.push(running.name)
+
+    def _dmeventd(self) -> Process:
+        while True:
+            yield self.env.timeout(DMEVENTD_SECONDS)
+            self.storage.extend()
+
+    def _sampler(self) -> Process:
+        while self._sampling:
+            self.samples.append(Sample(self.env.now, self._phase, self.storage.levels()))
+            yield self.env.timeout(SAMPLE_SECONDS)
