@@ -56,7 +56,7 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-_PURE = ("replay", "report")
+_PURE = ("replay", "report", "simulate")
 """Commands that touch no machine, and start at once."""
 
 
@@ -158,6 +158,39 @@ def run(
         raise
     print(folder)
     _settle(manifest, folder, again)
+
+
+@app.command(epilog="Examples: `lab simulate scenarios/quickstart.yaml`; "
+                    "`lab simulate scenarios/quickstart.yaml --params my-params.json --only direct-lvm.layer.files`")
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file, as `lab run` takes it.", metavar="SCENARIO")],
+    params: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Parameters of `lab calibrate`; those that came with the lab by default.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+) -> None:
+    """Do a scenario in the model instead of a machine.  Prints the run's folder last.
+
+    The folder is like that of a measured run; its rows have ``source = simulated``.  Exit code 0: done; 1: a cell
+    failed, as where the pool is full; 2: the model cannot express the scenario.
+    """
+    from lab.order import Arms, plan
+    from lab.readers.parameters import read_parameters
+    from lab.scenario import load_scenario
+    from lab.simulate import ACCELERATOR, check_expressible, new_folder
+    from lab.simulate import simulate as run_model
+
+    asked = load_scenario(scenario)
+    check_expressible(asked)
+    plan(Arms(asked), ACCELERATOR, only=only or ())         # bad names are refused before a folder is made
+    parameters = read_parameters(params)
+    folder = new_folder(results, asked)
+    show = _progress()
+    manifest = run_model(asked, folder, parameters, repetitions=repetitions or asked.repetitions, only=only or (),
+                         progress=lambda done, total, cell: show(done, total, cell, None))
+    print(folder)
+    _settle(manifest, folder, "")
 
 
 def _arms(candidate: Path, baseline: Path | None, repetitions: int | None) -> Arms:

@@ -20,7 +20,8 @@ ARM = CANDIDATE
 """The arm of every row where a run has only one."""
 
 MEASURED = "measured"
-"""The ``source`` of rows that a machine gave; the simulator's say ``simulated``."""
+SIMULATED = "simulated"
+"""The ``source`` of rows that a machine gave, and of those that the model gave."""
 
 
 class _Record(BaseModel):

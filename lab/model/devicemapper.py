@@ -13,9 +13,10 @@ from itertools import count
 from lab.model.filesystem import parent_of
 from lab.model.image_content import ImageContent, Layer, unpack
 from lab.model.overlay import INIT_FILES, INIT_FOLDERS
+from lab.model.parameters import LogCosts
 from lab.model.thin_disk import ThinDisk
 from lab.model.thinpool import ThinPool
-from lab.model.xfs import LogCosts, Xfs
+from lab.model.xfs import Xfs
 from lab.model.xfs_geometry import xfs_geometry
 
 BASE_DEVICE_BYTES = 10 * 1024**3

@@ -21,8 +21,8 @@ import simpy
 
 from lab.model.file_work import Done
 from lab.model.image_content import ImageContent
+from lab.model.parameters import Timing
 from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
-from lab.model.timing import Timing
 from lab.model.xfs import WORKER_SECONDS
 from lab.scenario import StepsWorkload
 from lab.scenario_steps import Step

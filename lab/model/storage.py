@@ -15,10 +15,11 @@ from lab.model.file_work import FileWork, log_line_bytes
 from lab.model.filesystem import FileSystem, blocks_of
 from lab.model.image_content import ImageContent
 from lab.model.overlay import Overlay2
+from lab.model.parameters import LogCosts
 from lab.model.thin_disk import PoolFull, ThinDisk
 from lab.model.thinpool import PoolConfig, ThinPool
 from lab.model.volume_group import VolumeGroup
-from lab.model.xfs import LogCosts, Xfs
+from lab.model.xfs import Xfs
 from lab.model.xfs_geometry import xfs_geometry
 from lab.scenario import StorageSpec
 from lab.units import METADATA_BLOCK_BYTES
@@ -74,19 +75,24 @@ class Storage:
     mapper: DeviceMapper | None = None
     overlay: Overlay2 | None = None
     group: VolumeGroup | None = None
+    images: set[str] = field(default_factory=set)
     running: dict[str, Running] = field(default_factory=dict)
 
     # -- images and containers --------------------------------------------------------------------------
 
     def load(self, image: ImageContent) -> None:
-        """An image's layers."""
+        """An image, unless it is there.  Raises PoolFull."""
+        if image.name in self.images:
+            return
+        self.images.add(image.name)
         if self.mapper is not None:
             self.mapper.load(image)
         elif self.overlay is not None:
             self.overlay.load(image)
 
     def unload(self, image: ImageContent) -> None:
-        """An image's layers, where no other image has them."""
+        """An image, and its layers where no other image has them."""
+        self.images.remove(image.name)
         if self.mapper is not None:
             self.mapper.unload(image)
         elif self.overlay is not None:

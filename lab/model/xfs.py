@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from lab.model.filesystem import BLOCK_BYTES, blocks_of, parent_of
 from lab.model.free_space import FreeSpace
+from lab.model.parameters import LogCosts
 from lab.model.xfs_geometry import HEADER_BLOCKS, INODE_ALIGN_BLOCKS, INODE_CHUNK_BLOCKS, XfsGeometry
 
 MIB = 1024**2
@@ -52,20 +53,6 @@ _PREALLOCATED_BLOCKS = 16
 
 Sink = Callable[[int, int], None]
 """Takes an offset and a length in bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogCosts:
-    """Bytes that changes add to the log, and records that a clean log takes.  Fitted to thin dumps of image layers."""
-
-    inode_bytes: int = 110
-    """A changed inode."""
-    folder_block_bytes: int = 130
-    """A changed block of a folder."""
-    clean_records: int = 2
-    """An unmount's records where nothing was changed since the mount."""
-    changed_records: int = 3
-    """An unmount's records where something was, besides those of the change itself."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,74 @@
+"""The model's free parameters: few, named, with their units, and with what each can be told from.
+
+All else is the kernel's, mkfs.xfs's or Docker's and stands in the modules that use it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+SCHEMA_VERSION = 1
+"""Raised when a parameter's meaning changes; files of another version are refused."""
+
+Bytes = Annotated[StrictInt, Field(ge=0, le=1024**2)]
+Count = Annotated[StrictInt, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogCosts(_Part):
+    """What changes add to the log of XFS.
+
+    All four can be told from thin dumps of image layers and init layers, where the log's head moves by whole units;
+    of the bytes only within what a unit's rounding leaves open.
+    """
+
+    inode_bytes: Bytes = 110
+    """A changed inode."""
+    folder_block_bytes: Bytes = 130
+    """A changed block of a folder."""
+    clean_records: Count = 2
+    """An unmount's records where nothing was changed since the mount."""
+    changed_records: Count = 3
+    """An unmount's records where something was, besides those of the change itself."""
+
+
+class Timing(_Part):
+    """How long things take, in seconds: medians of the phases' durations.
+
+    They matter to growth only through the clock: XFS writes its inodes back every half minute, dmeventd looks every ten
+    seconds.  ``mount_share`` shows only in when the inodes of a container are first written.
+    """
+
+    start_seconds: Seconds = 3.1
+    """Of one ``docker run``."""
+    mount_share: Share = 0.3
+    """The part of that after which the container's file system is mounted."""
+    check_seconds: Seconds = 1.7
+    """Of reading back how the first container's file system is mounted."""
+    exec_seconds: Seconds = 1.2
+    """Of entering a container for one piece of work."""
+    remove_seconds: Seconds = 0.6
+    """Of removing one container."""
+    boundary_seconds: Seconds = 0.6
+    """Of one boundary record."""
+    measure_seconds: Seconds = 0.5
+    """What the daemon adds to a boundary record for the size of one container on devicemapper."""
+    write_seconds_per_mib: Seconds = 0.007
+    """Of file work, with its fsync."""
+    sync_seconds: Seconds = 0.04
+    """Of one ``sync``."""
+
+
+class Parameters(_Part):
+    """Everything that a simulation takes besides the scenario."""
+
+    schema_version: StrictInt = SCHEMA_VERSION
+    log: LogCosts = LogCosts()
+    timing: Timing = Timing()

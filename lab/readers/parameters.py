@@ -1,0 +1,39 @@
+"""The model's parameters as a file, and those that come with the lab."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lab.errors import InputError
+from lab.model.parameters import SCHEMA_VERSION, Parameters
+
+SHIPPED = "parameters.json"
+"""Made by ``lab calibrate`` from the committed reference runs."""
+
+
+def read_parameters(path: Path | None) -> Parameters:
+    """The parameters in a file; without one, those that come with the lab.
+
+    Raises InputError, with the file and the key, for another schema version, unknown keys, and values out of range.
+    """
+    where = str(path) if path is not None else SHIPPED
+    try:
+        text = files("lab.readers").joinpath(SHIPPED).read_text() if path is None else path.read_text()
+        document = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the parameters cannot be read: {error}", where=where,
+                         remedy="lab calibrate RUN... -o FILE writes them") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"the parameters have schema version {version!r}, this lab reads {SCHEMA_VERSION}",
+                         where=where, remedy="make them again with `lab calibrate`")
+    try:
+        return Parameters.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        spot, given = ".".join(str(part) for part in first["loc"]), first.get("input")
+        raise InputError(f"{spot} is {given!r}: {first['msg']}", where=where) from None
