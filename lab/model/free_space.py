@@ -27,6 +27,11 @@ class FreeSpace:
         """Free blocks in all."""
         return sum(end - first for first, end in self.extents)
 
+    @property
+    def longest(self) -> int:
+        """Length of the longest extent; 0 where nothing is free."""
+        return max((end - first for first, end in self.extents), default=0)
+
     def take_near(self, target: int, blocks: int, align: int = 1) -> int | None:
         """Takes ``blocks`` in one piece, as near to ``target`` as can be, at a multiple of ``align``.
 
@@ -56,14 +61,6 @@ class FreeSpace:
                 self._cut(first, end, spot, blocks)
                 return True
         return False
-
-    def take_longest(self) -> tuple[int, int] | None:
-        """Takes the longest extent: its first block and its length; None where nothing is free."""
-        if not self.extents:
-            return None
-        first, end = max(self.extents, key=lambda extent: extent[1] - extent[0])
-        self.extents.remove((first, end))
-        return first, end - first
 
     def give(self, spot: int, blocks: int) -> None:
         """Gives blocks back; neighbours are joined."""

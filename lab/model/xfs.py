@@ -328,10 +328,11 @@ class Xfs:
                 if first is not None:
                     self._put(first, length)
                     continue
-                spot = self._take(node, length, aligned=not node.extents and part_offset == 0)
-                node.extents.append(Extent(part_offset, spot, length))
-                self._change_inode(node)
-                self._put(spot, length)
+                for spot, piece in self._take_pieces(node, length, aligned=not node.extents and part_offset == 0):
+                    node.extents.append(Extent(part_offset, spot, piece))
+                    part_offset += piece
+                    self._change_inode(node)
+                    self._put(spot, piece)
 
     def _places(self, node: Inode, offset: int, blocks: int) -> Iterable[tuple[int | None, int, int]]:
         """Runs of a file's blocks: where each lies (None: nowhere yet), its length, its first block in the file."""
@@ -362,6 +363,25 @@ class Xfs:
         node.extents.append(Extent(low, self._take(node, high - low), high - low))
         self._change_inode(node)
         return at
+
+    def _take_pieces(self, node: Inode, blocks: int, *, aligned: bool) -> Iterable[tuple[int, int]]:
+        """Blocks near the inode, in one piece if there is one, else in the longest there are.  Raises NoRoom."""
+        try:
+            return [(self._take(node, blocks, aligned=aligned), blocks)]
+        except NoRoom:
+            pieces: list[tuple[int, int]] = []
+        while blocks:
+            group = max(range(self.geometry.groups), key=lambda number: self._free[number].longest)
+            piece = min(blocks, self._free[group].longest)
+            spot = self._free[group].take_near(HEADER_BLOCKS, piece) if piece else None
+            if spot is None:
+                for first, taken in pieces:
+                    self._free_later(first, taken)
+                raise NoRoom
+            self._change_header(group)
+            pieces.append((group * self.geometry.group_blocks + spot, piece))
+            blocks -= piece
+        return pieces
 
     def _take(self, node: Inode, blocks: int, *, aligned: bool = False) -> int:
         """Blocks in one piece near the inode, counted from the device's start.  Raises NoRoom."""

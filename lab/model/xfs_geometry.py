@@ -19,6 +19,9 @@ INODE_CHUNK_BLOCKS = 8
 INODE_ALIGN_BLOCKS = 16
 """Where an inode chunk begins that does not follow the one before (as seen in the traces)."""
 
+_ROOT_BLOCKS = 6
+"""Headers and roots, which the log cannot overlap; the free list is made around it."""
+
 _LOG_BYTES = 64 * 1024**2
 _LARGEST_LOG_UNIT_BYTES, _USUAL_LOG_UNIT_BYTES = 256 * 1024, 32 * 1024
 _GIB = 1024**3
@@ -60,6 +63,7 @@ def xfs_geometry(device_bytes: int, chunk_size_bytes: int | None) -> XfsGeometry
     if unit > _LARGEST_LOG_UNIT_BYTES:
         unit = _USUAL_LOG_UNIT_BYTES
     unit_blocks = unit // BLOCK_BYTES
-    log_first = groups // 2 * group_blocks + -(-6 // unit_blocks) * unit_blocks
+    number = groups // 2 << (group_blocks - 1).bit_length()     # a block's number holds its group in the upper bits
+    log_first = groups // 2 * group_blocks + -(-(number + _ROOT_BLOCKS) // unit_blocks) * unit_blocks - number
     log_blocks = -(-(_LOG_BYTES // BLOCK_BYTES) // unit_blocks) * unit_blocks
     return XfsGeometry(group_blocks, groups, stripe, log_first, log_blocks, unit)
