@@ -17,9 +17,11 @@ from lab.errors import AnswerIsNo, Inconclusive, InputError, LabError, RigError
 
 if TYPE_CHECKING:
     from lab.analysis.noise import RepeatUntil
+    from lab.model.parameters import Parameters
     from lab.order import Arms, Block
     from lab.records import Manifest
     from lab.rig.doctor import Check
+    from lab.validation import Validation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   rich_markup_mode="markdown",
@@ -56,7 +58,7 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-_PURE = ("replay", "report", "simulate")
+_PURE = ("replay", "report", "simulate", "calibrate", "validate")
 """Commands that touch no machine, and start at once."""
 
 
@@ -182,8 +184,8 @@ def simulate(
     from lab.simulate import simulate as run_model
 
     asked = load_scenario(scenario)
-    check_expressible(asked)
     plan(Arms(asked), ACCELERATOR, only=only or ())         # bad names are refused before a folder is made
+    check_expressible(asked, only or ())
     parameters = read_parameters(params)
     folder = new_folder(results, asked)
     show = _progress()
@@ -191,6 +193,69 @@ def simulate(
                          progress=lambda done, total, cell: show(done, total, cell, None))
     print(folder)
     _settle(manifest, folder, "")
+
+
+@app.command(epilog="Example: `lab calibrate results/reference -o params.json`")
+def calibrate(
+    runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PARAMS", help="Where the parameters go.")],
+    as_json: _JSON = False,
+) -> None:
+    """Fit the model to measured runs.  Prints the parameters with their intervals, and what the runs leave open."""
+    from lab.calibration import run_calibration
+    from lab.readers.parameters import write_parameters
+    from lab.store import find_runs
+
+    parameters = run_calibration([run for path in runs for run in find_runs(path)], _say)
+    write_parameters(parameters, output)
+    if as_json:
+        print(parameters.model_dump_json(indent=1))
+    else:
+        _print_parameters(parameters)
+
+
+def _print_parameters(parameters: Parameters) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("parameter", "value", "90 % interval", "n", "identified", "why")
+    for one in parameters.fitted:
+        interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
+        table.add_row(one.name, f"{one.value:.4g}", interval, str(one.n), "yes" if one.identified else "NO", one.reason)
+    Console().print(table)
+
+
+@app.command(epilog="Example: `lab validate params.json results/validation`")
+def validate(
+    params: Annotated[Path, typer.Argument(help="Parameters of `lab calibrate`.", metavar="PARAMS")],
+    runs: Annotated[list[Path], typer.Argument(help="Measured runs that the fit has not seen.", metavar="RUN...")],
+    as_json: _JSON = False,
+) -> None:
+    """Judge the model on runs that it has not seen: simulate their scenarios and compare growth phase by phase."""
+    from lab.readers.parameters import read_parameters
+    from lab.store import find_runs
+    from lab.validation import run_validation
+
+    found = run_validation(read_parameters(params), [run for path in runs for run in find_runs(path)], _say)
+    if as_json:
+        print(json.dumps(found.document(), indent=1))
+    else:
+        _print_validation(found)
+
+
+def _print_validation(found: Validation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "occupancy, MAPE",
+                  "straight line", "in 90 % intervals")
+    for name, score, coverage in [*((one.run, one.score, one.coverage) for one in found.runs),
+                                  ("all", found.score, found.coverage)]:
+        table.add_row(name, str(score.phases), str(score.exact), f"{score.increment_mape:.1%}",
+                      f"{score.straight_increment_mape:.0%}", f"{score.occupancy_mape:.2%}",
+                      f"{score.straight_occupancy_mape:.0%}",
+                      f"{coverage.covered} of {coverage.n} ({coverage.low:.0%} to {coverage.high:.0%})")
+    Console().print(table)
 
 
 def _arms(candidate: Path, baseline: Path | None, repetitions: int | None) -> Arms:

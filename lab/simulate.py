@@ -10,7 +10,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -42,12 +43,13 @@ ACCELERATOR = "simulated"
 """A manifest's ``machine.accelerator`` where no machine ran."""
 
 
-def check_expressible(scenario: Scenario) -> None:
-    """Raises InputError where the model cannot express the scenario: says which workload or step, and why."""
+def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
+    """Raises InputError where the model cannot express the scenario, or the cells asked for: says which and why."""
     if isinstance(scenario.machine, HostSpec):
         raise InputError("the machine is a host of yours, whose disk's size the model does not know",
                          where=str(scenario.path), remedy="name the lab's own VM, with its pool_disk")
-    for workload in scenario.workload:
+    for workload in {cell.workload.name: cell.workload for cell in scenario.cells()
+                     if not only or cell.id in only}.values():
         if not isinstance(workload, StepsWorkload):
             raise InputError(f"workload {workload.name}: the model does not know what a {workload.kind} writes",
                              where=str(scenario.path), remedy="describe its work in steps, or measure it: `lab run`")
@@ -56,23 +58,20 @@ def check_expressible(scenario: Scenario) -> None:
 def simulate(scenario: Scenario, folder: Path, parameters: Parameters, *, repetitions: int, only: Sequence[str],
              progress: Progress) -> Manifest:
     """Writes the run.  Raises InputError as ``check_expressible`` does, and where ``only`` names no cell."""
-    check_expressible(scenario)
-    machine = scenario.machine
-    assert isinstance(machine, MachineSpec)
-    place = f"{ACCELERATOR}-{digest_of(parameters)[:12]}"
-    blocks = [block for repetition in range(1, repetitions + 1)
-              for block in plan_repetition(Arms(scenario), place, repetition, only=only)]
     writer, began, started = RunWriter(folder), time.monotonic(), _now()
     write_atomically(folder / "scenario.yaml", scenario.text)
-    total, results = sum(len(block.jobs) for block in blocks), list[CellResult]()
-    for block in blocks:
-        for job, rows, samples, error in _run_block(block, scenario, machine, parameters, folder.name):
-            progress(len(results), total, job.cell_id)
-            result = CellResult(cell=job.cell_id, repetition=job.repetition, arm=job.arm, key=job.key,
-                                status="failed" if error else "done", error=error, started_utc=_now(), seconds=0.0)
-            writer.begin(job.key)
-            writer.finish(result, rows, samples)
-            results.append(result)
+    results: list[CellResult] = []
+    total = repetitions * len([cell for cell in scenario.cells() if not only or cell.id in only])
+    for told in simulated_cells(scenario, parameters, range(1, repetitions + 1), run=folder.name, only=only):
+        job, error = told.job, told.error
+        progress(len(results), total, job.cell_id)
+        result = CellResult(cell=job.cell_id, repetition=job.repetition, arm=job.arm, key=job.key,
+                            status="failed" if error else "done", error=error, started_utc=_now(), seconds=0.0)
+        writer.begin(job.key)
+        writer.finish(result, told.measurements, told.samples)
+        results.append(result)
+    machine = scenario.machine
+    assert isinstance(machine, MachineSpec)
     manifest = Manifest(
         run=folder.name, status="complete",
         scenario=ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name,
@@ -85,14 +84,37 @@ def simulate(scenario: Scenario, folder: Path, parameters: Parameters, *, repeti
     return manifest
 
 
+@dataclass(frozen=True)
+class SimulatedCell:
+    """One cell of one repetition: its rows, or why it failed."""
+
+    job: Job
+    measurements: list[Row]
+    samples: list[Row]
+    error: Failure | None
+
+
+def simulated_cells(scenario: Scenario, parameters: Parameters, repetitions: Iterable[int], *, run: str,
+                    only: Sequence[str] = ()) -> Iterator[SimulatedCell]:
+    """Each cell as it is done, build by build.  Raises InputError as ``check_expressible`` does."""
+    check_expressible(scenario, only)
+    machine = scenario.machine
+    assert isinstance(machine, MachineSpec)
+    place = f"{ACCELERATOR}-{digest_of(parameters)[:12]}"
+    for repetition in repetitions:
+        for block in plan_repetition(Arms(scenario), place, repetition, only=only):
+            yield from _run_block(block, scenario, machine, parameters, run)
+
+
 def digest_of(parameters: Parameters) -> str:
-    """SHA-256 of the parameters' values, whatever file they came from."""
-    return sha256(json.dumps(parameters.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of what decides a simulation, whatever file and runs it came from."""
+    values = parameters.model_dump(mode="json", include={"log", "timing"})
+    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameters: Parameters,
-               run: str) -> Iterator[tuple[Job, list[Row], list[Row], Failure | None]]:
-    """The cells of one build, each with its rows, or with why it failed."""
+               run: str) -> Iterator[SimulatedCell]:
+    """The cells of one build."""
     images = {job.cell.workload: image_of(job.cell.workload) for job in block.jobs if job.cell is not None}
     storage = build_storage(block.setup.storage, machine.pool_disk_bytes, parameters.log)
     host = Host(storage, parameters.timing)
@@ -102,7 +124,7 @@ def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameter
     except PoolFull:
         full = Failure(kind="PoolFull", argv=["docker", "load"], returncode=None,
                        output="the pool is too small for the images")
-        yield from ((job, [], [], full) for job in block.jobs)
+        yield from (SimulatedCell(job, [], [], full) for job in block.jobs)
         return
     for job in block.jobs:
         assert job.cell is not None
@@ -115,7 +137,8 @@ def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameter
             error = Failure(kind="CellFailed", argv=[], returncode=None, output=str(failure))
         keys = {"run": run, "cell": job.cell_id, "storage": job.cell.storage.label, "target": job.cell.target,
                 "workload": workload.name, "repetition": job.repetition, "arm": job.arm, "source": SIMULATED}
-        yield job, *(([], []) if error else (list(_measurements(host, keys)), list(_samples(host, keys)))), error
+        yield (SimulatedCell(job, [], [], error) if error else
+               SimulatedCell(job, list(_measurements(host, keys)), list(_samples(host, keys)), None))
 
 
 def _process(host: Host, cell: Cell, image: ImageContent, seed: int) -> Process:

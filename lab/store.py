@@ -16,6 +16,7 @@ journal line follows.  Whatever has no journal line did not happen.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -89,6 +90,16 @@ def open_run(path: Path) -> Run:
         first = error.errors()[0]
         spot = ".".join(str(part) for part in first["loc"])
         raise InputError(f"damaged manifest: {spot}: {first['msg']}", where=str(file)) from None
+
+
+def table_digest(run: Run) -> str:
+    """SHA-256 of the run's table of measurements, the file's bytes.  Raises InputError where it cannot be read."""
+    file = run.path / "measurements.parquet"
+    try:
+        with file.open("rb") as table:
+            return hashlib.file_digest(table, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"the table cannot be read: {error.strerror}", where=str(file)) from None
 
 
 def find_runs(path: Path) -> list[Run]:

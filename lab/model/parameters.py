@@ -15,6 +15,9 @@ SCHEMA_VERSION = 1
 Bytes = Annotated[StrictInt, Field(ge=0, le=1024**2)]
 Count = Annotated[StrictInt, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+Blocks = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Correlation = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -66,9 +69,52 @@ class Timing(_Part):
     """Of one ``sync``."""
 
 
+class Fitted(_Part):
+    """A parameter with what the data say of it."""
+
+    name: str
+    """As ``log.inode_bytes``."""
+    value: float
+    low: float | None = None
+    high: float | None = None
+    """The interval of 90 %; null where the data give none."""
+    n: StrictInt = 0
+    """Phases, or durations, that it was told from."""
+    identified: bool = True
+    reason: str = ""
+    """Why not, or what limits it."""
+
+
+class RunRef(_Part):
+    """A run that a fit has used."""
+
+    run: str
+    scenario_sha256: str
+    started_utc: str
+    measurements_sha256: str
+    accelerator: str
+
+
+class Provenance(_Part):
+    """Where parameters come from."""
+
+    runs: tuple[RunRef, ...] = ()
+    seed: StrictInt = 0
+    lab_version: str = ""
+    lab_commit: str | None = None
+
+
 class Parameters(_Part):
-    """Everything that a simulation takes besides the scenario."""
+    """Everything that a simulation takes besides the scenario, and what is known of it."""
 
     schema_version: StrictInt = SCHEMA_VERSION
     log: LogCosts = LogCosts()
     timing: Timing = Timing()
+    growth_half_widths: dict[str, Blocks] = Field(default_factory=dict)
+    """Half-widths of 90 % intervals of a phase's growth, in data blocks, by kind of phase; "" for any other."""
+    growth_per_byte: dict[str, Ratio] = Field(default_factory=dict)
+    """Bytes taken for each byte written, by storage and target: what a straight line goes by."""
+    fitted: tuple[Fitted, ...] = ()
+    correlations: dict[str, Correlation] = Field(default_factory=dict)
+    """Between pairs of parameters, as ``a b``, where the fit tells them."""
+    provenance: Provenance = Provenance()

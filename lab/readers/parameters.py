@@ -37,3 +37,11 @@ def read_parameters(path: Path | None) -> Parameters:
         first = error.errors()[0]
         spot, given = ".".join(str(part) for part in first["loc"]), first.get("input")
         raise InputError(f"{spot} is {given!r}: {first['msg']}", where=where) from None
+
+
+def write_parameters(parameters: Parameters, path: Path) -> None:
+    """Raises InputError where the file cannot be written."""
+    try:
+        path.write_text(parameters.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the parameters cannot be written: {error.strerror}", where=str(path)) from None

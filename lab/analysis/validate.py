@@ -1,0 +1,167 @@
+"""How far a simulated run is from the measured one: growth phase by phase, occupancy, time, coverage.
+
+Frames in, dataclasses and frames out.  All space is in bytes.  A *phase increment* is what one phase added to the space
+of its target, the pool's or the layers' file system for ``layer``, the volumes' file system for ``volume``; *occupancy*
+is the space above that with which the cell began, so that no image, and no container of an earlier cell, can hide an
+error in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLOOR_BYTES = 1024**2
+"""Relative errors are taken of increments and occupancies of at least this much; smaller ones are counted apart."""
+
+LEVEL = 0.9
+"""The share of increments that intervals aim to cover."""
+
+KEYS = ["cell", "repetition", "phase"]
+INCREMENT_COLUMNS = (*KEYS, "storage", "target", "workload", "order", "measured", "simulated", "straight",
+                     "measured_occupancy", "simulated_occupancy", "straight_occupancy", "chunk_bytes")
+
+
+def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mapping[str, str],
+               chunk_bytes: Mapping[str, int], per_byte: Mapping[str, float]) -> pd.DataFrame:
+    """One row a phase that both runs have (``INCREMENT_COLUMNS``).
+
+    ``straight`` is the rule of thumb: each phase takes what the application wrote times ``per_byte``, the storage's
+    average in the runs of the fit (by storage and target, as ``direct-lvm layer``; 1 where it is not there), and gives
+    nothing back.  ``kinds`` and ``chunk_bytes`` by cell; 4096 where a cell has no data block.
+    """
+    import pandas as pd
+
+    ours, theirs = _growth(measured), _growth(simulated)
+    both = ours.merge(theirs[[*KEYS, "growth"]], on=KEYS, suffixes=("", "_simulated"))
+    written = measured[measured["metric"] == "application_bytes"].set_index(KEYS)["value"].to_dict()
+    both["order"] = both.groupby(["cell", "repetition"], sort=False).cumcount()
+    both["straight"] = [
+        written.get((cell, repetition, phase), 0.0) * per_byte.get(f"{kinds.get(str(cell), '')} {target}", 1.0)
+        for cell, repetition, phase, target in zip(both["cell"], both["repetition"], both["phase"], both["target"],
+                                                   strict=True)]
+    both = both.rename(columns={"growth": "measured", "growth_simulated": "simulated"})
+    for name in ("measured", "simulated", "straight"):
+        both[f"{name}_occupancy"] = both.groupby(["cell", "repetition"], sort=False)[name].cumsum()
+    both["chunk_bytes"] = [chunk_bytes.get(cell, 4096) for cell in both["cell"]]
+    return pd.DataFrame(both[list(INCREMENT_COLUMNS)])
+
+
+def _growth(frame: pd.DataFrame) -> pd.DataFrame:
+    """The growth of each phase's target, in the order of the rows."""
+    metric = frame["target"].map({"volume": "volume_growth"}).fillna("storage_growth")
+    rows = frame[frame["metric"] == metric]
+    return rows.rename(columns={"value": "growth"})
+
+
+def growth_per_byte(measured: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, float]:
+    """Bytes that a phase which wrote took for each byte written, on average, by storage and target."""
+    rows = _growth(measured)
+    rows = rows.assign(kind=rows["cell"].map(dict(kinds)))
+    written = measured[measured["metric"] == "application_bytes"][[*KEYS, "value"]]
+    both = rows.merge(written, on=KEYS)
+    found: dict[str, float] = {}
+    for key, part in both.groupby(["kind", "target"]):
+        kind, target = map(str, key)
+        if part["value"].sum() > 0:
+            found[f"{kind} {target}"] = float(part["growth"].sum() / part["value"].sum())
+    return found
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors over a set of phases.  ``mape`` are means of |error| ÷ |measured| where that is at least the floor."""
+
+    phases: int
+    exact: int
+    """Phases whose increment is equal to the byte."""
+    judged: int
+    """Phases whose measured increment is at least the floor."""
+    increment_mape: float
+    straight_increment_mape: float
+    occupancy_judged: int
+    occupancy_mape: float
+    straight_occupancy_mape: float
+    largest_error_bytes: float
+
+
+def score(rows: pd.DataFrame) -> Score:
+    """The score of ``increments``' rows.  NaN where nothing reaches the floor."""
+    large = rows[rows["measured"].abs() >= FLOOR_BYTES]
+    full = rows[rows["measured_occupancy"].abs() >= FLOOR_BYTES]
+    return Score(
+        len(rows), int((rows["measured"] == rows["simulated"]).sum()), len(large),
+        _mape(large["simulated"], large["measured"]), _mape(large["straight"], large["measured"]), len(full),
+        _mape(full["simulated_occupancy"], full["measured_occupancy"]),
+        _mape(full["straight_occupancy"], full["measured_occupancy"]),
+        float((rows["simulated"] - rows["measured"]).abs().max()) if len(rows) else math.nan)
+
+
+def _mape(values: pd.Series[float], truth: pd.Series[float]) -> float:
+    return float(((values - truth).abs() / truth.abs()).mean()) if len(truth) else math.nan
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many increments lay in their intervals; ``low`` and ``high`` bound the share (Clopper and Pearson, 95 %)."""
+
+    covered: int
+    n: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.covered / self.n if self.n else math.nan
+
+
+def half_widths(rows: pd.DataFrame, level: float = LEVEL) -> dict[str, float]:
+    """Half-widths of intervals, in data blocks, by kind of phase, from the residuals of the runs of a fit.
+
+    Split conformal prediction: the ⌈(n + 1) level⌉-th smallest of |residual|.  A kind of phase that the fit has not
+    seen gets that over all, under the empty name.  Source: Lei et al., Distribution-Free Predictive Inference for
+    Regression, JASA 113 (2018), 2.2.
+    """
+    blocks = ((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"]).groupby(
+        rows["phase"].str.split("#").str[0])
+    widths = {str(kind): _conformal(sorted(values), level) for kind, values in blocks}
+    everything = sorted((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"])
+    return {**widths, "": _conformal(everything, level)}
+
+
+def _conformal(ordered: list[float], level: float) -> float:
+    rank = math.ceil((len(ordered) + 1) * level)
+    return ordered[min(rank, len(ordered)) - 1] if ordered else 0.0
+
+
+def coverage(rows: pd.DataFrame, widths: Mapping[str, float]) -> Coverage:
+    """How many measured increments lie within the half-width of the simulated one."""
+    from scipy.stats import beta
+
+    kinds = rows["phase"].str.split("#").str[0]
+    allowed = kinds.map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float) * rows["chunk_bytes"]
+    covered, n = int(((rows["simulated"] - rows["measured"]).abs() <= allowed + 0.5).sum()), len(rows)
+    low = float(beta.ppf(0.025, covered, n - covered + 1)) if covered else 0.0
+    high = float(beta.ppf(0.975, covered + 1, n - covered)) if covered < n else 1.0
+    return Coverage(covered, n, low, high)
+
+
+def times_to(samples: pd.DataFrame, share: float) -> dict[tuple[str, int], float]:
+    """Seconds from a cell's begin until its space first reached a share of its largest growth, by cell and repetition.
+
+    Cells that never grew by the floor are left out.
+    """
+    metric = samples["target"].map({"volume": "volume_used"}).fillna("storage_used")
+    rows = samples[samples["metric"] == metric].sort_values("t_seconds", kind="stable")
+    found: dict[tuple[str, int], float] = {}
+    for (cell, repetition), part in rows.groupby(["cell", "repetition"], sort=False):
+        above = part["value"] - part["value"].iloc[0]
+        if above.max() >= FLOOR_BYTES:
+            reached = part["t_seconds"][above >= share * above.max()]
+            found[str(cell), int(str(repetition))] = float(reached.iloc[0])
+    return found

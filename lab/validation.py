@@ -1,0 +1,166 @@
+"""Parameters and runs that they have not seen -> how wrong the model is, run by run and in all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.analysis import validate
+from lab.errors import InputError
+from lab.model.parameters import Parameters, RunRef
+from lab.run_scenario import scenario_of
+from lab.scenario import Scenario, StepsWorkload
+from lab.simulate import SimulatedCell, simulated_cells
+from lab.store import Run, table_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HALF, MOST = 0.5, 0.9
+"""The shares of a cell's largest growth whose times are compared."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunValidation:
+    """One run's errors.  ``rows``: ``validate.INCREMENT_COLUMNS``."""
+
+    run: str
+    question: str
+    rows: pd.DataFrame
+    score: validate.Score
+    coverage: validate.Coverage
+    time_ratios: dict[str, float]
+    """Median of simulated ÷ measured seconds to a share of the growth, by share."""
+    failed: tuple[str, ...]
+    """Cells that failed in one of the two only."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All runs', and what they give together."""
+
+    runs: tuple[RunValidation, ...]
+    score: validate.Score
+    coverage: validate.Coverage
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``: scores by run and in all; numbers that do not exist are null."""
+        return {"level": validate.LEVEL, "floor_bytes": validate.FLOOR_BYTES,
+                "runs": [{"run": one.run, "question": one.question, "failed": list(one.failed),
+                          "time_ratios": _plain(one.time_ratios), **_figures(one.score, one.coverage)}
+                         for one in self.runs],
+                "all": _figures(self.score, self.coverage)}
+
+
+def run_validation(parameters: Parameters, runs: Sequence[Run], say: Say) -> Validation:
+    """Simulates each run's scenario and compares.
+
+    Raises InputError where the parameters were fitted to one of the runs, where a run is simulated itself or has no
+    finished cell, and where the model cannot express its scenario.
+    """
+    import pandas as pd
+
+    for run in runs:
+        refuse_used(parameters, run)
+        refuse_unmeasured(run)
+    if not runs:
+        raise InputError("no run to validate on", remedy="name the folder of a measured run")
+    found = []
+    for run in runs:
+        say(f"simulating {run.manifest.run}")
+        found.append(_validated(parameters, run))
+    rows = pd.concat([one.rows for one in found], ignore_index=True)
+    return Validation(tuple(found), validate.score(rows), validate.coverage(rows, parameters.growth_half_widths))
+
+
+def run_ref(run: Run) -> RunRef:
+    """What tells a run from every other."""
+    manifest = run.manifest
+    return RunRef(run=manifest.run, scenario_sha256=manifest.scenario.sha256, started_utc=manifest.started_utc,
+                  measurements_sha256=table_digest(run), accelerator=manifest.machine.accelerator)
+
+
+def refuse_used(parameters: Parameters, run: Run) -> None:
+    """Raises InputError where the parameters were fitted to the run, or to a part or a continuation of it."""
+    ours = run_ref(run)
+    for used in parameters.provenance.runs:
+        if used.measurements_sha256 == ours.measurements_sha256 or (
+                used.scenario_sha256 == ours.scenario_sha256 and used.started_utc == ours.started_utc):
+            raise InputError(f"the parameters were fitted to this run (as {used.run}): it cannot judge them",
+                             where=str(run.path), remedy="validate on runs that the fit has not seen")
+
+
+def refuse_unmeasured(run: Run) -> None:
+    """Raises InputError for a simulated run, and for one without rows."""
+    if run.manifest.machine.accelerator == "simulated":
+        raise InputError("this run is simulated: it says nothing of a machine", where=str(run.path),
+                         remedy="name a run that `lab run` has measured")
+    if not len(run.measurements):
+        raise InputError("no cell of this run is finished", where=str(run.path),
+                         remedy="go on with it: lab run SCENARIO --resume RUN")
+
+
+def growth_rows(parameters: Parameters, run: Run, *,
+                first_only: bool = False) -> tuple[pd.DataFrame, list[SimulatedCell]]:
+    """``validate.INCREMENT_COLUMNS`` of a run's cells of container steps, and the simulated cells.
+
+    With ``first_only`` of the first repetition.
+    """
+    import pandas as pd
+
+    scenario, measured = scenario_of(run), run.measurements
+    repetitions = sorted({int(number) for number in measured["repetition"].unique()})[:1 if first_only else None]
+    cells = list(simulated_cells(scenario, parameters, repetitions, run=run.manifest.run,
+                                 only=_growing(scenario)))
+    rows = [row for told in cells for row in told.measurements]
+    simulated = pd.DataFrame(rows)
+    if simulated.empty:
+        raise InputError("the model failed in every cell of this run", where=str(run.path))
+    table = validate.increments(
+        measured, simulated, kinds={cell: told.storage for cell, told in run.manifest.cells.items()},
+        chunk_bytes={cell: int(told.options["chunk_size_bytes"] or 0) for cell, told in run.manifest.cells.items()
+                     if told.options.get("chunk_size_bytes") is not None},
+        per_byte=parameters.growth_per_byte)
+    return table, cells
+
+
+def _growing(scenario: Scenario) -> list[str]:
+    """The cells whose growth is judged; raises InputError where there is none."""
+    cells = [cell.id for cell in scenario.cells() if isinstance(cell.workload, StepsWorkload)]
+    if not cells:
+        raise InputError("no workload of container steps, so no growth to judge", where=str(scenario.path))
+    return cells
+
+
+def _validated(parameters: Parameters, run: Run) -> RunValidation:
+    import pandas as pd
+
+    rows, cells = growth_rows(parameters, run)
+    samples = pd.DataFrame([row for told in cells for row in told.samples])
+    theirs = {f"{result.cell} {result.repetition}" for result in run.manifest.results if result.status == "failed"}
+    ours = {f"{told.job.cell_id} {told.job.repetition}" for told in cells if told.error is not None}
+    return RunValidation(run.manifest.run, run.manifest.scenario.question, rows, validate.score(rows),
+                         validate.coverage(rows, parameters.growth_half_widths),
+                         {f"{share:.0%}": _time_ratio(run.samples, samples, share) for share in (HALF, MOST)},
+                         tuple(sorted(theirs ^ ours)))
+
+
+def _time_ratio(measured: pd.DataFrame, simulated: pd.DataFrame, share: float) -> float:
+    """Median over cells of simulated ÷ measured seconds; NaN where none has grown."""
+    ours, theirs = validate.times_to(measured, share), validate.times_to(simulated, share)
+    ratios = sorted(theirs[key] / ours[key] for key in ours.keys() & theirs.keys() if ours[key] > 0)
+    return ratios[len(ratios) // 2] if ratios else math.nan
+
+
+def _figures(score: validate.Score, coverage: validate.Coverage) -> dict[str, Any]:
+    return {**_plain(dataclasses.asdict(score)), "coverage": _plain({**dataclasses.asdict(coverage),
+                                                                    "share": coverage.share})}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
