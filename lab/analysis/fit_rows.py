@@ -1,0 +1,136 @@
+"""The measured rows of runs that service times are fitted to, each with the counts of the job behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.analysis.job_counts import FileState, Surface, counts_of
+from lab.errors import InputError
+from lab.model.device_time import JobCounts
+from lab.model.fio_job import FioJob
+from lab.readers.fio_job import parse_fio_jobs
+from lab.records import ARM, MEASURED, CellRecord
+from lab.scenario import BOX_IMAGES, FioWorkload, Scenario, load_scenario
+from lab.store import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LATENCIES = ("write_latency_mean", "read_latency_mean", "sync_latency_mean")
+METRICS = ("runtime", *LATENCIES)
+"""What is fitted, in s: a job's time, and the means of its latencies."""
+
+_P50, _P95 = "latency_p50", "latency_p95"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One phase in one repetition; all values in s.
+
+    ``cell`` is the cell's id and ``place`` the storage's label; ``phase`` has its pass, as in ``seq-write-1m#2``.
+    ``values``: of METRICS, those that were measured.  ``p95_to_p50``: of its latencies, where there is one kind.
+    """
+
+    kind: str
+    target: str
+    place: str
+    cell: str
+    phase: str
+    repetition: int
+    counts: JobCounts
+    values: tuple[tuple[str, float], ...]
+    p95_to_p50: float | None
+
+
+def kind_of(storage: str) -> str:
+    """Storages that share their service times: LVM's pool is one kind, whoever made it and whatever its data block.
+
+    >>> kind_of("direct-lvm-docker"), kind_of("overlay2-xfs")
+    ('direct-lvm', 'overlay2-xfs')
+    """
+    return "direct-lvm" if storage.startswith("direct-lvm") else storage
+
+
+def scenario_of(run: Run, path: Path) -> Scenario:
+    """The scenario in the file, which must be the one that the run measured: a run keeps no job files.
+
+    Raises InputError where its sha256 is another.
+    """
+    scenario = load_scenario(path)
+    if scenario.sha256 != run.manifest.scenario.sha256:
+        raise InputError(f"the run {run.manifest.run} measured another text of scenario {run.manifest.scenario.name}",
+                         where=str(path), remedy="take the scenario of the commit that the run's manifest names")
+    return scenario
+
+
+def observations(run: Run, scenario: Scenario) -> tuple[Observation, ...]:
+    """Every phase of the run's fio cells that was measured.
+
+    Raises InputError where a job is one that no model follows, or where a runtime or io_bytes is missing.
+    """
+    frame = run.measurements
+    frame = frame[(frame["arm"] == ARM) & (frame["source"] == MEASURED)]
+    found: list[Observation] = []
+    for workload in scenario.workload:
+        if not isinstance(workload, FioWorkload):
+            continue
+        jobs = parse_fio_jobs(workload.jobs_text, workload.jobs)
+        from_image = workload.image in BOX_IMAGES[1:]
+        for (cell, repetition), rows in frame[frame["workload"] == workload.name].groupby(["cell", "repetition"]):
+            record = run.manifest.cells[str(cell)]
+            surface = _surface(record, from_image=from_image)
+            values = {str(phase): _values(part) for phase, part in rows.groupby("phase")}
+            found += _phases(str(cell), int(str(repetition)), record, surface, jobs, workload.repeats, values)
+    return tuple(found)
+
+
+def _surface(record: CellRecord, *, from_image: bool) -> Surface:
+    """A volume lies on a plain file system of its own, whatever the storage is."""
+    chunk = record.options.get("chunk_size_bytes")
+    if record.target == "volume":
+        return Surface(None, "ext4", False)
+    return Surface(int(chunk) if chunk is not None else None, "xfs" if record.storage == "overlay2-xfs" else "ext4",
+                   from_image)
+
+
+def _phases(cell: str, repetition: int, record: CellRecord, surface: Surface, jobs: Iterable[FioJob], repeats: int,
+            values: dict[str, dict[str, float]]) -> list[Observation]:
+    states: dict[str, FileState] = {}
+    found = []
+    for number in range(1, repeats + 1):
+        for job in jobs:
+            phase = job.name if number == 1 else f"{job.name}#{number}"
+            told = values.get(phase)
+            if told is None:
+                continue
+            if "io_bytes" not in told or "runtime" not in told:
+                raise InputError(f"{cell} {phase}: no io_bytes or no runtime in repetition {repetition}")
+            counts, states[job.filename] = counts_of(job, states.get(job.filename), surface,
+                                                     told["io_bytes"] / job.block_bytes)
+            found.append(Observation(
+                kind_of(record.storage), record.target, cell.split(".")[0], cell, phase, repetition, counts,
+                tuple((metric, told[metric]) for metric in METRICS if told.get(metric, 0) > 0), _tail(told)))
+    return found
+
+
+def _values(rows: pd.DataFrame) -> dict[str, float]:
+    """A phase's metrics; both directions' io_bytes are added, the longer runtime counts."""
+    values: dict[str, float] = {}
+    for metric, value in zip(rows["metric"], rows["value"], strict=True):
+        if metric == "io_bytes":
+            values[metric] = values.get(metric, 0.0) + float(value)
+        elif metric == "runtime":
+            values[metric] = max(values.get(metric, 0.0), float(value))
+        else:
+            values[str(metric)] = float(value)
+    return values
+
+
+def _tail(told: dict[str, float]) -> float | None:
+    ways = [way for way in ("read", "write") if told.get(f"{way}_{_P50}", 0) > 0]
+    if len(ways) != 1 or f"{ways[0]}_{_P95}" not in told:
+        return None
+    return told[f"{ways[0]}_{_P95}"] / told[f"{ways[0]}_{_P50}"]
