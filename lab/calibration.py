@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis import calibrate, validate
+from lab.analysis.fit_check import ratio_checks
+from lab.analysis.fit_rows import observations
+from lab.analysis.fit_times import Fit, Parameter, fit_times
 from lab.errors import InputError
 from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance, Timing
 from lab.readers.raw_timing import Took, read_timings
@@ -41,16 +44,34 @@ def run_calibration(runs: Sequence[Run], say: Say) -> Parameters:
     say(f"times from {len(took)} observations")
     log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), say)
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
+    fits = fit_times([one for run in runs for one in observations(run, scenario_of(run))])
+    say(f"service times of {len(fits)} kinds of storage and target")
+    parameters = parameters.model_copy(update={"service": {f"{fit.kind} {fit.target}": fit.times for fit in fits}})
     rows = _all_rows(runs, parameters)
     not_told = Fitted(name="timing.mount_share", value=parameters.timing.mount_share, identified=False,
                       reason="shows only in which phase a container's inodes are first written; kept")
     told = lab_ref()
     return parameters.model_copy(update={
+        "rate_half_width": _rate_half_width(fits),
+        "correlations": {f"service.{fit.kind} {fit.target}.{one} {other}": r for fit in fits
+                         for one, other, r in fit.correlations},
         "growth_half_widths": validate.half_widths(rows),
         "growth_per_byte": _per_byte(runs),
-        "fitted": (*log.fitted, *timing.values(), not_told),
+        "fitted": (*log.fitted, *timing.values(), not_told,
+                   *(_service(fit, one) for fit in fits for one in fit.parameters)),
         "provenance": Provenance(runs=tuple(run_ref(run) for run in runs), lab_version=told.version,
                                  lab_commit=told.commit)})
+
+
+def _service(fit: Fit, one: Parameter) -> Fitted:
+    return Fitted(name=f"service.{fit.kind} {fit.target}.{one.name}", value=one.value, low=one.low, high=one.high,
+                  n=len(fit.residuals), identified=one.identified, reason=one.reason)
+
+
+def _rate_half_width(fits: Sequence[Fit]) -> float:
+    """Of ln(ratio) of two storages' job times: what 90 % of the fitted runs' ratios stay within."""
+    errors = sorted(abs(check.ln_error) for check in ratio_checks(fits))
+    return validate.conformal(errors, validate.LEVEL)
 
 
 def _timings(run: Run) -> list[Took]:

@@ -17,12 +17,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from lab.errors import InputError
+from lab.model.device_time import JobCounts, JobTimes, LatencyEstimate
 from lab.model.host import CellFailed, Host, PhaseRecord, Process
 from lab.model.image_content import ImageContent
-from lab.model.parameters import Parameters
+from lab.model.parameters import Parameters, storage_kind
 from lab.model.storage import Levels, PoolFull, build_storage
 from lab.order import Arms, Block, Job, plan_repetition
-from lab.readers.image_archive import box_image, read_image
+from lab.readers.fio_job import parse_fio_jobs
+from lab.readers.image_archive import box_image, image_of
 from lab.records import (
     SIMULATED,
     CellRecord,
@@ -33,7 +35,7 @@ from lab.records import (
     ScenarioRef,
 )
 from lab.rig.identity import lab_ref
-from lab.scenario import Cell, HostSpec, MachineSpec, Scenario, StepsWorkload, Workload
+from lab.scenario import Cell, FioWorkload, HostSpec, MachineSpec, Scenario, StepsWorkload
 from lab.store import Row, RunWriter, write_atomically
 
 Progress = Callable[[int, int, str], None]
@@ -50,7 +52,9 @@ def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
                          where=str(scenario.path), remedy="name the lab's own VM, with its pool_disk")
     for workload in {cell.workload.name: cell.workload for cell in scenario.cells()
                      if not only or cell.id in only}.values():
-        if not isinstance(workload, StepsWorkload):
+        if isinstance(workload, FioWorkload):
+            parse_fio_jobs(workload.jobs_text, workload.jobs)
+        elif not isinstance(workload, StepsWorkload):
             raise InputError(f"workload {workload.name}: the model does not know what a {workload.kind} writes",
                              where=str(scenario.path), remedy="describe its work in steps, or measure it: `lab run`")
 
@@ -108,7 +112,7 @@ def simulated_cells(scenario: Scenario, parameters: Parameters, repetitions: Ite
 
 def digest_of(parameters: Parameters) -> str:
     """SHA-256 of what decides a simulation, whatever file and runs it came from."""
-    values = parameters.model_dump(mode="json", include={"log", "timing"})
+    values = parameters.model_dump(mode="json", include={"log", "timing", "service"})
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -132,7 +136,8 @@ def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameter
         error: Failure | None = None
         try:
             storage.load(images[workload])
-            host.run_cell(_process(host, job.cell, images[workload], scenario.seed + job.repetition))
+            host.run_cell(_process(host, job.cell, images[workload], scenario.seed + job.repetition,
+                                  parameters))
         except (CellFailed, PoolFull) as failure:
             error = Failure(kind="CellFailed", argv=[], returncode=None, output=str(failure))
         keys = {"run": run, "cell": job.cell_id, "storage": job.cell.storage.label, "target": job.cell.target,
@@ -141,14 +146,17 @@ def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameter
                SimulatedCell(job, list(_measurements(host, keys)), list(_samples(host, keys)), None))
 
 
-def _process(host: Host, cell: Cell, image: ImageContent, seed: int) -> Process:
-    assert isinstance(cell.workload, StepsWorkload)
-    return host.steps(cell.workload, image, seed, volume=cell.target == "volume")
-
-
-def image_of(workload: Workload) -> ImageContent:
-    """What a workload's image holds.  Raises ReaderError where the user's archive cannot be read."""
-    return box_image(workload.image) if workload.image_file is None else read_image(workload.image_file)
+def _process(host: Host, cell: Cell, image: ImageContent, seed: int, parameters: Parameters) -> Process:
+    volume, workload = cell.target == "volume", cell.workload
+    if isinstance(workload, StepsWorkload):
+        return host.steps(workload, image, seed, volume=volume)
+    assert isinstance(workload, FioWorkload)
+    kind = f"{storage_kind(cell.storage.storage)} {cell.target}"
+    if kind not in parameters.service:
+        raise InputError(f"the parameters have no service times for {kind}",
+                         remedy="calibrate on a run with fio jobs there")
+    return host.fio(parse_fio_jobs(workload.jobs_text, workload.jobs), workload.repeats, image, seed,
+                    parameters.service[kind], volume=volume)
 
 
 def _measurements(host: Host, keys: Row) -> Iterator[Row]:
@@ -159,17 +167,41 @@ def _measurements(host: Host, keys: Row) -> Iterator[Row]:
 
 def _phase_values(phase: PhaseRecord) -> Iterator[tuple[str, float, str]]:
     """The metrics of ``lab.readers.raw_cell`` that the model has, in its order."""
-    yield "duration", phase.duration_seconds, "s"
+    outcome = phase.outcome
+    if outcome.seconds is not None:
+        yield "duration", outcome.seconds, "s"
     yield "sync_duration", phase.sync_seconds, "s"
-    if phase.application_bytes is not None:
-        yield "application_bytes", phase.application_bytes, "B"
+    if outcome.application_bytes is not None:
+        yield "application_bytes", outcome.application_bytes, "B"
     before, after = _levels(phase.before), _levels(phase.after)
     yield from ((metric, value, "B") for metric, value in after.items())
     growth = after["storage_used"] - before["storage_used"]
     yield "storage_growth", growth, "B"
     yield "volume_growth", after["volume_used"] - before["volume_used"], "B"
-    if phase.application_bytes:
-        yield "allocation_amplification", growth / phase.application_bytes, "ratio"
+    if outcome.application_bytes:
+        yield "allocation_amplification", growth / outcome.application_bytes, "ratio"
+    if outcome.job is not None and outcome.counts is not None:
+        yield from _job_values(outcome.job, outcome.counts)
+
+
+def _job_values(job: JobTimes, counts: JobCounts) -> Iterator[tuple[str, float, str]]:
+    """fio's own, but for p99.9: real tails are longer than the model's."""
+    for way, rate, iops, moved, latency in (
+            ("read", job.read_bandwidth, job.read_iops, counts.read_bytes, job.read_latency),
+            ("write", job.write_bandwidth, job.write_iops, counts.written_bytes, job.write_latency)):
+        if rate is not None and iops is not None:
+            yield f"{way}_bandwidth", rate, "B/s"
+            yield f"{way}_iops", iops, "1/s"
+            yield "runtime", job.seconds, "s"
+            yield "io_bytes", moved, "B"
+            yield from _latencies(way, latency)
+    yield from _latencies("sync", job.sync_latency)
+
+
+def _latencies(way: str, told: LatencyEstimate | None) -> Iterator[tuple[str, float, str]]:
+    if told is not None:
+        for name, value in (("mean", told.mean), ("p50", told.p50), ("p95", told.p95), ("p99", told.p99)):
+            yield f"{way}_latency_{name}", value, "s"
 
 
 def _samples(host: Host, keys: Row) -> Iterator[Row]:

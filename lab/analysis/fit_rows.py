@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.analysis.job_counts import FileState, Surface, counts_of
 from lab.errors import InputError
 from lab.model.device_time import JobCounts
 from lab.model.fio_job import FioJob
+from lab.model.job_counts import FileState, Surface, counts_of
+from lab.model.parameters import storage_kind
 from lab.readers.fio_job import parse_fio_jobs
+from lab.readers.image_archive import image_of
 from lab.records import ARM, MEASURED, CellRecord
-from lab.scenario import BOX_IMAGES, FioWorkload, Scenario, load_scenario
+from lab.scenario import FioWorkload, Scenario
 from lab.store import Run
 
 if TYPE_CHECKING:
@@ -45,27 +46,6 @@ class Observation:
     p95_to_p50: float | None
 
 
-def kind_of(storage: str) -> str:
-    """Storages that share their service times: LVM's pool is one kind, whoever made it and whatever its data block.
-
-    >>> kind_of("direct-lvm-docker"), kind_of("overlay2-xfs")
-    ('direct-lvm', 'overlay2-xfs')
-    """
-    return "direct-lvm" if storage.startswith("direct-lvm") else storage
-
-
-def scenario_of(run: Run, path: Path) -> Scenario:
-    """The scenario in the file, which must be the one that the run measured: a run keeps no job files.
-
-    Raises InputError where its sha256 is another.
-    """
-    scenario = load_scenario(path)
-    if scenario.sha256 != run.manifest.scenario.sha256:
-        raise InputError(f"the run {run.manifest.run} measured another text of scenario {run.manifest.scenario.name}",
-                         where=str(path), remedy="take the scenario of the commit that the run's manifest names")
-    return scenario
-
-
 def observations(run: Run, scenario: Scenario) -> tuple[Observation, ...]:
     """Every phase of the run's fio cells that was measured.
 
@@ -78,12 +58,12 @@ def observations(run: Run, scenario: Scenario) -> tuple[Observation, ...]:
         if not isinstance(workload, FioWorkload):
             continue
         jobs = parse_fio_jobs(workload.jobs_text, workload.jobs)
-        from_image = workload.image in BOX_IMAGES[1:]
+        files = {path.removeprefix("data/"): length for path, length in image_of(workload).files().items()}
         for (cell, repetition), rows in frame[frame["workload"] == workload.name].groupby(["cell", "repetition"]):
             record = run.manifest.cells[str(cell)]
-            surface = _surface(record, from_image=from_image)
+            surface = _surface(record, from_image=record.target == "layer")
             values = {str(phase): _values(part) for phase, part in rows.groupby("phase")}
-            found += _phases(str(cell), int(str(repetition)), record, surface, jobs, workload.repeats, values)
+            found += _phases(str(cell), int(str(repetition)), record, surface, jobs, workload.repeats, files, values)
     return tuple(found)
 
 
@@ -97,7 +77,7 @@ def _surface(record: CellRecord, *, from_image: bool) -> Surface:
 
 
 def _phases(cell: str, repetition: int, record: CellRecord, surface: Surface, jobs: Iterable[FioJob], repeats: int,
-            values: dict[str, dict[str, float]]) -> list[Observation]:
+            files: Mapping[str, int], values: dict[str, dict[str, float]]) -> list[Observation]:
     states: dict[str, FileState] = {}
     found = []
     for number in range(1, repeats + 1):
@@ -109,9 +89,9 @@ def _phases(cell: str, repetition: int, record: CellRecord, surface: Surface, jo
             if "io_bytes" not in told or "runtime" not in told:
                 raise InputError(f"{cell} {phase}: no io_bytes or no runtime in repetition {repetition}")
             counts, states[job.filename] = counts_of(job, states.get(job.filename), surface,
-                                                     told["io_bytes"] / job.block_bytes)
+                                                     told["io_bytes"] / job.block_bytes, image_files=files)
             found.append(Observation(
-                kind_of(record.storage), record.target, cell.split(".")[0], cell, phase, repetition, counts,
+                storage_kind(record.storage), record.target, cell.split(".")[0], cell, phase, repetition, counts,
                 tuple((metric, told[metric]) for metric in METRICS if told.get(metric, 0) > 0), _tail(told)))
     return found
 

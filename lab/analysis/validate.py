@@ -9,7 +9,7 @@ error in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,12 +129,13 @@ def half_widths(rows: pd.DataFrame, level: float = LEVEL) -> dict[str, float]:
     """
     blocks = ((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"]).groupby(
         rows["phase"].str.split("#").str[0])
-    widths = {str(kind): _conformal(sorted(values), level) for kind, values in blocks}
+    widths = {str(kind): conformal(sorted(values), level) for kind, values in blocks}
     everything = sorted((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"])
-    return {**widths, "": _conformal(everything, level)}
+    return {**widths, "": conformal(everything, level)}
 
 
-def _conformal(ordered: list[float], level: float) -> float:
+def conformal(ordered: Sequence[float], level: float) -> float:
+    """The ⌈(n + 1) level⌉-th smallest, the largest where there are fewer; 0 of none."""
     rank = math.ceil((len(ordered) + 1) * level)
     return ordered[min(rank, len(ordered)) - 1] if ordered else 0.0
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 QUANTILES = (0.5, 0.95, 0.99, 0.999)
 _BISECTIONS = 60
@@ -20,6 +23,8 @@ class ServiceTimes:
 
     Every field but ``spread`` enters a job's time linearly, which ``lab.analysis.fit_times`` relies on.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     write_seconds: float = 0.0
     """s for each write, whatever its size.  From rewrites in place with small blocks."""

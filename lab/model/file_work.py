@@ -6,9 +6,10 @@ The measured work is ``lab/rig/guest/work.py``; where that draws at random, this
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab.model.filesystem import BLOCK_BYTES, FileSystem, blocks_of
+from lab.model.filesystem import BLOCK_BYTES, FileSystem
 
 _FILES_A_FOLDER = 100
 
@@ -62,13 +63,13 @@ class FileWork:
         self._files.fsync(self._folder)
         return Done(syncs=1)
 
-    def fill_holes(self, file: str, size_bytes: int, blocks: list[int]) -> None:
-        """Writes blocks of a file that may not be there yet, as direct I/O does."""
+    def write_blocks(self, file: str, blocks: Iterable[int]) -> None:
+        """Writes blocks of 4 KiB of a file, which is made where there is none, past the page cache."""
         path = f"{self._folder}/{file}"
         if not self._files.exists(path):
             self._files.make_folders(self._folder)
             self._files.create(path, 0)
-        self._files.overwrite(path, (block for block in blocks if block < blocks_of(size_bytes)))
+        self._files.overwrite(path, blocks)
         self._files.fsync(path)
 
 

@@ -12,15 +12,20 @@ decided when:
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import random
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import simpy
 
+from lab.model.device_time import JobCounts, JobTimes, ServiceTimes, predict, within_runtime
 from lab.model.file_work import Done
+from lab.model.filesystem import BLOCK_BYTES
+from lab.model.fio_job import FioJob
 from lab.model.image_content import ImageContent
+from lab.model.job_counts import FileState, counts_of
 from lab.model.parameters import Timing
 from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
 from lab.model.xfs import WORKER_SECONDS
@@ -40,17 +45,29 @@ class CellFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a phase's work gave: its seconds (None where fio tells them itself), bytes, and fio's numbers."""
+
+    seconds: float | None
+    application_bytes: int | None = None
+    job: JobTimes | None = None
+    counts: JobCounts | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseRecord:
     """One phase, from the boundary record before it to the one after.  Times in seconds since the build."""
 
     name: str
     began: float
     ended: float
-    duration_seconds: float
     sync_seconds: float
-    application_bytes: int | None
+    outcome: Outcome
     before: Levels
     after: Levels
+
+
+Work = Generator[simpy.Event, Any, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +124,43 @@ class Host:
             yield from self.phase(name, self._step(step, workload.containers, image, seed, counts[step.kind],
                                                    volume=volume))
 
-    def phase(self, name: str, work: Generator[simpy.Event, Any, tuple[float, int | None]]) -> Process:
+    def fio(self, jobs: Sequence[FioJob], repeats: int, image: ImageContent, seed: int, times: ServiceTimes, *,
+            volume: bool) -> Process:
+        """Jobs of fio in one container, one after the other, and all of them ``repeats`` times."""
+        yield from self.start("lab-1", image, volume=volume)
+        running = self.storage.running["lab-1"]
+        states: dict[str, FileState] = {}
+        for number in range(1, repeats + 1):
+            for job in jobs:
+                name = job.name if number == 1 else f"{job.name}#{number}"
+                yield from self.phase(name, self._job(job, running, states, random.Random(f"{seed}/{name}"), times))
+
+    def _job(self, job: FioJob, running: Running, states: dict[str, FileState], draw: random.Random,
+             times: ServiceTimes) -> Work:
+        """One job: its blocks go to the file system, its seconds come from the service times."""
+        surface, files = self.storage.surface(running), running.image.files()
+        lengths = {path.removeprefix("data/"): length for path, length in files.items()}
+        counts, after = counts_of(job, states.get(job.filename), surface, image_files=lengths)
+        if job.runtime_seconds is not None:
+            counts = within_runtime(times, counts, job.runtime_seconds)
+            counts, after = counts_of(job, states.get(job.filename), surface, counts.reads + counts.writes,
+                                      image_files=lengths)
+        states[job.filename] = after
+        told = predict(times, counts)
+        yield self.env.timeout(self._timing.exec_seconds + told.seconds)
+        if counts.writes:
+            self.storage.work(running).write_blocks(job.filename, _blocks(job, round(counts.writes), draw))
+        yield from self._settle()
+        return Outcome(None, job=told, counts=counts)
+
+    def phase(self, name: str, work: Work) -> Process:
         """One phase: the work, a sync, a boundary record."""
         if self._boundary is None:
             yield from self._record()
         before, began = self._boundary, self.env.now
         assert before is not None
         self._phase = name
-        seconds, written = yield from work
+        outcome = yield from work
         self.storage.sync()
         yield from self._settle()
         yield self.env.timeout(self._timing.sync_seconds)
@@ -122,8 +168,7 @@ class Host:
         self._phase = "between"
         yield from self._record()
         assert self._boundary is not None
-        self.phases.append(PhaseRecord(name, began, ended, seconds, self._timing.sync_seconds, written, before,
-                                       self._boundary))
+        self.phases.append(PhaseRecord(name, began, ended, self._timing.sync_seconds, outcome, before, self._boundary))
 
     def start(self, name: str, image: ImageContent, *, volume: bool) -> Process:
         """A container, with the worker of its file system."""
@@ -136,29 +181,29 @@ class Host:
         yield self.env.timeout(self._timing.start_seconds - before_mount)
 
     def _step(self, step: Step, containers: int, image: ImageContent, seed: int, nth: int, *,
-              volume: bool) -> Generator[simpy.Event, Any, tuple[float, int | None]]:
+              volume: bool) -> Work:
         timing, storage, began = self._timing, self.storage, self.env.now
         if step.kind == "start":
             for number in range(1, containers + 1):
                 yield from self.start(f"lab-{number}", image, volume=volume)
             seconds = self.env.now - began
             yield self.env.timeout(timing.check_seconds)
-            return seconds, None
+            return Outcome(seconds)
         if step.kind == "pause":
             yield self.env.timeout(step.seconds)
-            return step.seconds, None
+            return Outcome(step.seconds)
         if step.kind == "remove":
             yield self.env.timeout(timing.remove_seconds * len(storage.running))
             for name in list(storage.running):
                 storage.stop(name)
-            return self.env.now - began, None
+            return Outcome(self.env.now - began)
         if step.kind == "remove_image":
             storage.unload(image)
-            return 0.0, None
+            return Outcome(0.0)
         if step.kind == "trim":
             storage.trim()
             yield self.env.timeout(timing.exec_seconds)
-            return timing.exec_seconds, None
+            return Outcome(timing.exec_seconds)
         seconds, written = 0.0, 0
         for running in list(storage.running.values()):
             yield self.env.timeout(timing.exec_seconds)
@@ -167,7 +212,7 @@ class Host:
             yield self.env.timeout(worked)
             yield from self._settle()
             seconds, written = seconds + worked, written + done.application_bytes
-        return seconds, written or None
+        return Outcome(seconds, written or None)
 
     def _work(self, step: Step, running: Running, seed: int, nth: int) -> Done:
         work = self.storage.work(running)
@@ -223,3 +268,12 @@ class Host:
         while self._sampling:
             self.samples.append(Sample(self.env.now, self._phase, self.storage.levels()))
             yield self.env.timeout(SAMPLE_SECONDS)
+
+
+def _blocks(job: FioJob, writes: int, draw: random.Random) -> list[int]:
+    """The blocks of 4 KiB that a job's writes touch, each place at most once."""
+    places = range(min(writes, job.file_blocks)) if not job.mode.random else draw.sample(
+        range(job.file_blocks), min(writes, job.file_blocks))
+    return sorted({block for place in places
+                   for block in range(place * job.block_bytes // BLOCK_BYTES,
+                                      -(-(place + 1) * job.block_bytes // BLOCK_BYTES))})

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from lab.model.device_time import ServiceTimes
+
 SCHEMA_VERSION = 1
 """Raised when a parameter's meaning changes; files of another version are refused."""
 
@@ -110,6 +112,10 @@ class Parameters(_Part):
     schema_version: StrictInt = SCHEMA_VERSION
     log: LogCosts = LogCosts()
     timing: Timing = Timing()
+    service: dict[str, ServiceTimes] = Field(default_factory=dict)
+    """By kind of storage and target, as ``direct-lvm layer`` (``storage_kind``)."""
+    rate_half_width: Ratio = 0.0
+    """Half-width of the 90 % interval of the logarithm of a ratio of two storages' bandwidths."""
     growth_half_widths: dict[str, Blocks] = Field(default_factory=dict)
     """Half-widths of 90 % intervals of a phase's growth, in data blocks, by kind of phase; "" for any other."""
     growth_per_byte: dict[str, Ratio] = Field(default_factory=dict)
@@ -118,3 +124,12 @@ class Parameters(_Part):
     correlations: dict[str, Correlation] = Field(default_factory=dict)
     """Between pairs of parameters, as ``a b``, where the fit tells them."""
     provenance: Provenance = Provenance()
+
+
+def storage_kind(storage: str) -> str:
+    """Storages that share their service times: LVM's pool is one kind, whoever made it and whatever its data block.
+
+    >>> storage_kind("direct-lvm-docker"), storage_kind("overlay2-xfs")
+    ('direct-lvm', 'overlay2-xfs')
+    """
+    return "direct-lvm" if storage.startswith("direct-lvm") else storage

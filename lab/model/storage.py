@@ -14,6 +14,7 @@ from lab.model.ext4 import Ext4
 from lab.model.file_work import FileWork, log_line_bytes
 from lab.model.filesystem import FileSystem, blocks_of
 from lab.model.image_content import ImageContent
+from lab.model.job_counts import Surface
 from lab.model.overlay import Overlay2
 from lab.model.parameters import LogCosts
 from lab.model.thin_disk import PoolFull, ThinDisk
@@ -147,6 +148,13 @@ class Storage:
         for path, size_bytes in image.files().items():
             if path.startswith("data/"):
                 self.volumes.create(f"volumes/{name}/_data/{path.removeprefix('data/')}", size_bytes)
+
+    def surface(self, running: Running) -> Surface:
+        """What a job of fio in the container meets."""
+        if running.volume:
+            return Surface(None, "ext4", from_image=False)
+        return Surface(self.spec.chunk_size_bytes, "xfs" if self.spec.storage == "overlay2-xfs" else "ext4",
+                       from_image=True)
 
     # -- work -------------------------------------------------------------------------------------------
 

@@ -574,7 +574,7 @@ def _latency(told: Mapping[str, Any], key: str, at: str) -> Latency | None:
         max_seconds=high,
         mean_seconds=mean,
         stddev_seconds=stddev,
-        percentiles={percent / 100: ns / 1e9 for percent, ns in percentiles.items()},
+        percentiles={round(percent / 100, 9): ns / 1e9 for percent, ns in percentiles.items()},
         bins={ns / 1e9: int(count) for ns, count in bins.items() if count},
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.errors import ReaderError
 from lab.model.image_content import Entry, ImageContent, Kind, Layer
+from lab.scenario import Workload
 
 BOX_LIST = "box_images.json"
 """``listed`` of the archives that ``vagrant/build-images.py`` makes; a test makes them and compares."""
@@ -75,6 +76,11 @@ def box_image(name: str) -> ImageContent:
     """One of the images that the box holds.  Raises KeyError for another name."""
     document = json.loads(files("lab.readers").joinpath(BOX_LIST).read_text(encoding="utf-8"))
     return ImageContent(name, tuple(_listed(document["layers"], layer) for layer in document["images"][name]))
+
+
+def image_of(workload: Workload) -> ImageContent:
+    """What a workload's image holds.  Raises ReaderError where the user's archive cannot be read."""
+    return box_image(workload.image) if workload.image_file is None else read_image(workload.image_file)
 
 
 def listed(images: Sequence[ImageContent]) -> dict[str, Any]:

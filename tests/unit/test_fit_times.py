@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from lab.analysis.fit_check import job_errors, ratio_checks
-from lab.analysis.fit_rows import METRICS, Observation, kind_of, observations, scenario_of
+from lab.analysis.fit_rows import METRICS, Observation, observations
 from lab.analysis.fit_times import Fit, Parameter, fit_times, predicted
-from lab.analysis.job_counts import FileState, Surface, counts_of
 from lab.errors import InputError
 from lab.model.device_time import JobCounts, ServiceTimes
+from lab.model.job_counts import FileState, Surface, counts_of
+from lab.model.parameters import storage_kind
 from lab.readers.fio_job import parse_fio_jobs
+from lab.run_scenario import scenario_of
 from lab.store import open_run
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +123,7 @@ def test_kinds_and_targets_are_fitted_apart() -> None:
     assert [(fit.kind, fit.target) for fit in fit_times([*one, *other])] == [("direct-lvm", "layer"),
                                                                             ("loop-lvm", "volume")]
     assert fit_times([]) == ()
-    assert kind_of("direct-lvm-docker") == kind_of("direct-lvm") != kind_of("loop-lvm")
+    assert storage_kind("direct-lvm-docker") == storage_kind("direct-lvm") != storage_kind("loop-lvm")
 
 
 def test_ratios_of_noiseless_rows_are_the_measured_ones() -> None:
@@ -138,7 +140,7 @@ def test_ratios_of_noiseless_rows_are_the_measured_ones() -> None:
 
 def test_the_reference_run_is_fitted() -> None:
     run = open_run(REFERENCE)
-    fits = fit_times(observations(run, scenario_of(run, ROOT / "scenarios" / "reference.yaml")))
+    fits = fit_times(observations(run, scenario_of(run)))
     assert {fit.kind for fit in fits} == {"loop-lvm", "direct-lvm", "overlay2-ext4", "overlay2-xfs"}
     for fit in fits:
         assert float(np.median([abs(residual.ln_ratio) for residual in fit.residuals])) < 0.2
@@ -146,15 +148,9 @@ def test_the_reference_run_is_fitted() -> None:
         assert by_name(fit)["sync_seconds"].identified
 
 
-def test_another_text_of_the_scenario_is_refused() -> None:
-    run = open_run(REFERENCE)
-    with pytest.raises(InputError, match="measured another text of scenario reference"):
-        scenario_of(run, ROOT / "scenarios" / "quickstart.yaml")
-
-
 def test_a_phase_without_its_bytes_is_refused() -> None:
     run = open_run(REFERENCE)
-    scenario = scenario_of(run, ROOT / "scenarios" / "reference.yaml")
+    scenario = scenario_of(run)
     damaged = replace(run)
     frame = run.measurements
     damaged.__dict__["measurements"] = frame[frame["metric"] != "io_bytes"]

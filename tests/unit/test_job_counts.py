@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.analysis.job_counts import Surface, counts_of
 from lab.model.fio_job import FioJob, IoMode
+from lab.model.job_counts import Surface, counts_of
 
 MIB = 1 << 20
 POOL = Surface(64 * 1024, "xfs", False)

@@ -8,14 +8,15 @@ Probability Theory (1968), II.6).  Passes have seeds of their own, so that they 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from lab.model.device_time import JobCounts
 from lab.model.filesystem import BLOCK_BYTES
 from lab.model.fio_job import FioJob
 
-IMAGE_FILES = {"large.bin": 32 * 1024**2}
-"""Files of the box's images that a job may write to, with their lengths."""
+NO_FILES: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,18 @@ class FileState:
     from_image: bool
 
 
-def counts_of(job: FioJob, state: FileState | None, surface: Surface,
-              operations: float | None = None) -> tuple[JobCounts, FileState]:
+def counts_of(job: FioJob, state: FileState | None, surface: Surface, operations: float | None = None, *,
+              image_files: Mapping[str, int] = NO_FILES) -> tuple[JobCounts, FileState]:
     """The job's counts, and its file after it.
 
     ``state`` None: the file is new, or the image's.  ``operations``: how many it really did, where that is known.
+    ``image_files``: the image's files in the job's folder, with their lengths in bytes.
 
     First writes of a new file allocate in the file system and, with a pool, provision; first writes of an image's file
     copy: a pool's data block, which takes a new one too; a reflinked file system block (xfs); or, on opening, the
     whole file (ext4).
     """
-    before = state if state is not None else _begin(job, surface)
+    before = state if state is not None else _begin(job, surface, image_files)
     before = _grown(before, job)
     done = float(job.operations) if operations is None else operations
     reads = done * job.read_share
@@ -86,8 +88,8 @@ def _copied(state: FileState) -> FileState:
     return replace(state, bytes_untouched=0.0, units_untouched=0.0, from_image=False)
 
 
-def _begin(job: FioJob, surface: Surface) -> FileState:
-    length = IMAGE_FILES.get(job.filename) if surface.from_image else None
+def _begin(job: FioJob, surface: Surface, image_files: Mapping[str, int]) -> FileState:
+    length = image_files.get(job.filename) if surface.from_image else None
     return FileState(length or job.file_bytes, 1.0, 1.0, length is not None)
 
 
