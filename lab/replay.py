@@ -1,10 +1,12 @@
 """A recorded block trace through the exact model.
 
 A *case* is a folder with ``case.json`` and gzipped fio I/O logs: what was done to a pool, step by step,
-and what the kernel said after each.  A bare trace is one fio I/O log or blkparse text.
+and what the kernel said after each.  The recorded ground truth starts from an empty pool; a case that a measured run
+traced starts from the thin_dump that lies beside it, and its metadata is not compared.  A bare trace is one fio I/O
+log or blkparse text.
 
-One document (``lab replay --json``): ``case``, ``steps``, ``data_blocks_agree``,
-``metadata_error_max_blocks``.
+One document (``lab replay --json``): ``case``, ``steps``, ``data_blocks_agree``, ``metadata_compared``,
+``metadata_error_max_blocks`` (null where metadata is not compared).
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ from lab.model.block_layer import discard_requests
 from lab.model.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool, WriteResult
 from lab.readers.iolog import read_writes
 from lab.readers.thin_dump import DumpDevice, DumpMapping, DumpSuperblock, write_thin_dump
+from lab.readers.trace_case import THIN
+from lab.replay_start import pool_from_dump
 from lab.units import METADATA_BLOCK_BYTES, SECTOR_BYTES
 
 _BLOCKED = "while its writer was blocked"
+OTHERS = "other_data_blocks"
 _MEANWHILE = "after this discard began"
 
 Op = Mapping[str, Any]
@@ -66,10 +71,17 @@ class StepResult:
             return True
         mapped = {thin: blocks if isinstance(blocks, int) else None for thin, blocks in expect["mapped_blocks"].items()}
         return (
-            expect["used_data_blocks"] == self.used_data_blocks
+            self.expected_data_blocks == self.used_data_blocks
             and all(self.mapped_blocks.get(thin) == blocks for thin, blocks in mapped.items())
             and self._failures_agree()
         )
+
+    @property
+    def expected_data_blocks(self) -> int | None:
+        """The kernel's used data blocks, but for those that devices took which the case does not tell of
+        (``other_data_blocks``); None where it gave no count."""
+        used = None if self.expect is None else self.expect["used_data_blocks"]
+        return None if self.expect is None or used is None else int(used) - int(self.expect.get(OTHERS, 0))
 
     def _failures_agree(self) -> bool:
         recorded = [op for op in self.recorded_ops if op["op"] == "write"]
@@ -115,8 +127,15 @@ class ReplayResult:
         return all(step.data_blocks_agree for step in self.steps)
 
     @property
-    def metadata_error_max_blocks(self) -> int:
-        """Largest difference of used metadata blocks at any step, without sign."""
+    def metadata_compared(self) -> bool:
+        """Whether metadata is modelled: in a case that starts from a thin_dump it is not."""
+        return self.pool.config.metadata_blocks is not None
+
+    @property
+    def metadata_error_max_blocks(self) -> int | None:
+        """Largest difference of used metadata blocks at any step, without sign; None where it is not compared."""
+        if not self.metadata_compared:
+            return None
         return max((abs(error) for step in self.steps if (error := step.metadata_error_blocks) is not None), default=0)
 
     def document(self) -> dict[str, Any]:
@@ -125,6 +144,7 @@ class ReplayResult:
             "case": self.case,
             "steps": [step.document() for step in self.steps],
             "data_blocks_agree": self.data_blocks_agree,
+            "metadata_compared": self.metadata_compared,
             "metadata_error_max_blocks": self.metadata_error_max_blocks,
         }
 
@@ -137,7 +157,8 @@ class StepAt(NamedTuple):
 
 
 def replay_case(folder: Path, in_flight: int = 1) -> ReplayResult:
-    """Replay a case to its end.  Raises ReaderError for a folder or file that is not as it should be.
+    """Replay a case to its end.  Raises ReaderError for a folder or file that is not as it should be, and InputError
+    for the trace of a disk without a pool.
 
     ``in_flight`` is how many writes the recorder had under way at a time.  The kernel sorts those that wait
     by offset (``sort_cells`` and ``__sort_thin_deferred_bios`` in dm-thin.c), which no log tells.  It moves
@@ -165,12 +186,21 @@ def replay_steps(
 
 
 @dataclass(frozen=True, slots=True)
+class _Start:
+    """A pool that is not empty: the dump of it, and the id there of the device that the case calls ``THIN``."""
+
+    dump: Path
+    traced_device: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     folder: Path
     name: str
     config: PoolConfig
     thin_size_bytes: int
     steps: tuple[Mapping[str, Any], ...]
+    start: _Start | None = None
 
     @property
     def where(self) -> str:
@@ -193,6 +223,9 @@ _OPS: dict[str, tuple[tuple[str, type], ...]] = {
     "activate": (),
 }
 
+_OPS_OF_A_TRACE = ("write", "discard", "flush", "commit")
+"""What can happen in a case that starts from a thin_dump: it knows the number of one device only."""
+
 
 def _load(folder: Path) -> _Case:
     path = folder / "case.json"
@@ -207,6 +240,7 @@ def _load(folder: Path) -> _Case:
     except (ValueError, RecursionError) as error:
         raise ReaderError(f"is no JSON: {error}", where=str(path)) from error
     where = str(path)
+    _refuse_without_pool(document, folder)
     pool = _get(document, "pool", dict, where)
     features = [_typed(feature, "pool feature", str, where) for feature in _get(pool, "features", list, where)]
     try:
@@ -219,10 +253,40 @@ def _load(folder: Path) -> _Case:
     except InputError as error:
         raise ReaderError(error.message, where=where) from error
     steps = [_typed(step, "step", dict, where) for step in _get(document, "steps", list, where)]
+    start = _start(document, folder, where)
     for number, step in enumerate(steps):
         _check_step(step, f"{where}: step {number}")
+        if start is not None:
+            _check_traced_step(step, f"{where}: step {number}")
     name = document.get("case", folder.name)
-    return _Case(folder, str(name), config, _get(document, "thin_size_bytes", int, where), tuple(steps))
+    return _Case(folder, str(name), config, _get(document, "thin_size_bytes", int, where), tuple(steps), start)
+
+
+def _refuse_without_pool(document: Any, folder: Path) -> None:
+    """The trace of a whole disk is recorded in the same format, with null for its pool."""
+    if isinstance(document, dict) and "pool" in document and document["pool"] is None:
+        log = next(iter(sorted(folder.glob("*.iolog.gz"))), folder / "NAME.iolog.gz")
+        raise InputError("it traces a disk without a pool, so that there is no kernel's count to compare with",
+                         where=str(folder / "case.json"), remedy=f"replay one of its I/O logs: `lab replay {log}`")
+
+
+def _start(document: Any, folder: Path, where: str) -> _Start | None:
+    """The dump that a case starts from; None for an empty pool."""
+    if document.get("initial_thin_dump") is None:
+        return None
+    name = _get(document, "initial_thin_dump", str, where)
+    if "\0" in name:
+        raise ReaderError("initial_thin_dump has a NUL character", where=where)
+    return _Start(folder / name, _get(document, "traced_device", int, where))
+
+
+def _check_traced_step(step: Mapping[str, Any], where: str) -> None:
+    for op in step["ops"]:
+        if op["op"] not in _OPS_OF_A_TRACE:
+            raise ReaderError(f"op {op['op']!r} in a case that starts from a thin_dump; "
+                              f"{', '.join(_OPS_OF_A_TRACE)} expected", where=where)
+        if op.get("thin", THIN) != THIN:
+            raise ReaderError(f"thin is {op['thin']}; {THIN} expected, the traced device", where=where)
 
 
 def _check_step(step: Mapping[str, Any], where: str) -> None:
@@ -242,6 +306,7 @@ def _check_step(step: Mapping[str, Any], where: str) -> None:
     expect = step.get("expect")
     if expect is not None:
         mapped = _get(_typed(expect, "expect", dict, where), "mapped_blocks", dict, where)
+        _typed(expect.get(OTHERS, 0), f"expect.{OTHERS}", int, where)
         for key in ("used_data_blocks", "used_metadata_blocks"):
             if key not in expect or not isinstance(expect[key], int | None):
                 raise ReaderError(f"expect.{key} is {expect.get(key)!r}; a number or null expected", where=where)
@@ -267,6 +332,14 @@ def _typed(value: Any, key: str, wanted: type, where: str) -> Any:
 # -- playing it -----------------------------------------------------------------------------------------
 
 
+def _first_pool(case: _Case) -> tuple[ThinPool, dict[int, int]]:
+    """The pool before the first step, and the ids of devices that are not the case's own numbers for them."""
+    if case.start is None:
+        return ThinPool(case.config), {}
+    traced = case.start.traced_device
+    return pool_from_dump(case.start.dump, case.config, traced, case.thin_size_bytes), {THIN: traced}
+
+
 class _Player:
     """Does a case's ops to a pool, as its recorder did."""
 
@@ -274,7 +347,7 @@ class _Player:
         self._case = case
         self._in_flight = in_flight
         self._on_dump = on_dump
-        self.pool = ThinPool(case.config)
+        self.pool, self._numbers = _first_pool(case)
         self._active = True
         self._metadata_blocks: int | None = None
         self._data_blocks: int | None = None
@@ -300,7 +373,7 @@ class _Player:
             title=step["title"],
             used_data_blocks=None if failed else pool.used_data_blocks,
             used_metadata_blocks=None if failed else pool.used_metadata_blocks,
-            mapped_blocks={str(thin): None if failed else device.mapped_blocks for thin, device in pool.thins.items()},
+            mapped_blocks=self._mapped_blocks(),
             status=pool.status_line(),
             status_before_commit=status_before,
             writes=tuple(outcomes),
@@ -308,6 +381,18 @@ class _Player:
             expect=step.get("expect"),
             recorded_ops=tuple(step["ops"]),
         )
+
+    def _mapped_blocks(self) -> dict[str, int | None]:
+        """By the case's numbers; of a pool that was dumped, only the devices that have one."""
+        pool = self.pool
+        numbers = self._numbers or {number: number for number in pool.thins}
+        failed = pool.mode is PoolMode.FAIL
+        return {str(number): None if failed else pool.thin(device).mapped_blocks for number, device in numbers.items()}
+
+    def _device(self, op: Op) -> int:
+        """The id in the pool of the device that an op names."""
+        number: int = op["thin"]
+        return self._numbers.get(number, number)
 
     def _do(self, op: Op, commit_meanwhile: bool = False) -> None:
         pool, kind = self.pool, op["op"]
@@ -321,7 +406,7 @@ class _Player:
             elif kind == "discard":
                 self._discard(op, commit_meanwhile)
             elif kind == "flush":
-                pool.flush(op["thin"])
+                pool.flush(self._device(op))
             elif kind == "commit":
                 pool.commit()
             elif kind == "thin_dump":
@@ -346,11 +431,15 @@ class _Player:
             raise ReaderError(f"{kind}: {error.message}", where=self._case.where) from error
 
     def _discard(self, op: Op, commit_meanwhile: bool) -> None:
-        """As blkdiscard(8) asks for it: cut by the block layer.  A commit meanwhile comes with the last part."""
+        """As blkdiscard(8) asks for it: cut by the block layer, which changes no request that it has cut already.
+
+        A commit meanwhile comes with the last part.
+        """
+        device = self._device(op)
         *parts, last = discard_requests(op["offset"], op["length"], self.pool.chunk_size_bytes) or [(op["offset"], 0)]
         for offset, length in parts:
-            self.pool.discard(op["thin"], offset, length)
-        if self.pool.discard(op["thin"], *last, commit_meanwhile) and commit_meanwhile:
+            self.pool.discard(device, offset, length)
+        if self.pool.discard(device, *last, commit_meanwhile) and commit_meanwhile:
             self.pool.commit()
 
     def _write(self, op: Op, meanwhile: list[Op]) -> WriteOutcome:
@@ -358,18 +447,18 @@ class _Player:
 
         A commit seen during a write is the one that the write itself made to find space, if it made one.
         """
-        path = self._case.folder / op["iolog"]
+        path, device = self._case.folder / op["iolog"], self._device(op)
         offsets, lengths = _as_done(*read_writes(path), self._in_flight)
         outcome = _Outcome()
         done = 0
         for count in sorted({count for count in op.get("commits_during", ()) if 0 < count <= offsets.size}):
-            self._write_some(op["thin"], path, offsets, lengths, range(done, count - 1), meanwhile, outcome)
+            self._write_some(device, path, offsets, lengths, range(done, count - 1), meanwhile, outcome)
             commits = self.pool.counters.commits
-            self._write_some(op["thin"], path, offsets, lengths, range(count - 1, count), meanwhile, outcome)
+            self._write_some(device, path, offsets, lengths, range(count - 1, count), meanwhile, outcome)
             if self.pool.counters.commits == commits:
                 self.pool.commit()
             done = count
-        self._write_some(op["thin"], path, offsets, lengths, range(done, offsets.size), meanwhile, outcome)
+        self._write_some(device, path, offsets, lengths, range(done, offsets.size), meanwhile, outcome)
         while meanwhile:
             self._do(meanwhile.pop(0))
         return WriteOutcome(tuple(outcome.failed), outcome.error)

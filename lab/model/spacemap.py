@@ -172,6 +172,12 @@ class SpaceMap:
         self._state = np.frombuffer(self._bytes, np.uint8)
         self.allocatable += extra
 
+    def occupy(self, blocks: NDArray[np.int64]) -> None:
+        """Some free blocks, each listed once, have been in use since before the last commit."""
+        self._state[blocks] = USED_NOW | USED_AT_COMMIT
+        self.used += blocks.size
+        self.allocatable -= blocks.size
+
     def rewind(self) -> None:
         """The pointer goes to block 0, as when the pool is activated (``dm_sm_disk_open``)."""
         self.pointer = 0

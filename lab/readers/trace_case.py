@@ -2,6 +2,11 @@
 
 A case is ``case.json`` (pool, steps with their ops and what the kernel said
 after them) and an I/O log of fio's version 3 for each step that wrote.
+
+Other than the recorded ground truth it starts from a pool in use: ``initial_thin_dump``
+names the file with its mappings, ``traced_device`` is the id there of the device that the
+ops call ``THIN``, ``thin_size_bytes`` its size.  ``pool.features`` are those that a status
+shows: never ``skip_block_zeroing``, which moves no count.
 """
 
 from __future__ import annotations
@@ -12,9 +17,12 @@ from typing import Any
 
 from lab.errors import ReaderError
 from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_status
-from lab.units import SECTOR_BYTES, sectors_to_bytes
+from lab.units import CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
 
 _DAY_SECONDS = 86_400.0
+
+INITIAL_DUMP = "thin_dump-begin.xml.gz"
+"""The mappings of the whole pool just before the trace."""
 
 THIN = 0
 """The traced device's number in the case."""
@@ -63,13 +71,14 @@ def _at(time_of_day: str, near: float) -> float:
 
 
 def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
-               boundaries: Sequence[Mapping[str, Any]], thin: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+               boundaries: Sequence[Mapping[str, Any]], thin: str | None,
+               traced_device: int | None = None) -> tuple[dict[str, Any], dict[str, str]]:
     """``case.json`` and the I/O logs by file name.
 
     ``boundaries`` are one record more than ``phases``, each with its time ``t``: a step holds what was asked of the
     device until the record after its phase was taken, so that its expected counts include all of it.  What was
     asked before the first or after the last record is no step's: ``requests_outside`` counts it.  ``thin`` names the
-    traced thin device; without one, nothing is expected.
+    traced thin device and ``traced_device`` is its id in the pool; without one, nothing is expected.
     """
     steps, logs = [], {}
     began = boundaries[0]["t"]
@@ -91,8 +100,9 @@ def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
                 batch.append(request)
         steps.append({"title": phase, "ops": ops, "expect": _expect(boundaries[number], thin)})
     outside = sum(not began < r.at <= boundaries[-1]["t"] for r in requests)
-    return {"case": title, "initial_thin_dump": "thin_dump-begin.xml.gz" if thin else None,
-            "pool": _pool(boundaries[0]), "requests_outside": outside, "steps": steps}, logs
+    return {"case": title, "initial_thin_dump": INITIAL_DUMP if thin else None, "traced_device": traced_device,
+            "thin_size_bytes": _thin_size(boundaries[0], thin), "pool": _pool(boundaries[0]) if thin else None,
+            "requests_outside": outside, "steps": steps}, logs
 
 
 def _iolog(requests: Sequence[Request], began: float) -> str:
@@ -106,22 +116,40 @@ def _status(boundary: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parse_status(boundary["dmsetup"])) if boundary.get("dmsetup") else {}
 
 
-def _pool(boundary: Mapping[str, Any]) -> dict[str, int] | None:
-    for told in _status(boundary).values():
-        if isinstance(told, PoolStatus) and told.total_data_blocks and told.total_metadata_blocks:
-            data_bytes = sectors_to_bytes(told.length_sectors)
-            return {"chunk_size_bytes": data_bytes // told.total_data_blocks, "data_size_bytes": data_bytes,
-                    "metadata_size_bytes": told.total_metadata_blocks * 4096}
-    return None
+def _told_pool(boundary: Mapping[str, Any]) -> PoolStatus | None:
+    """The pool's status; None where there is none, or it has failed."""
+    return next((told for told in _status(boundary).values()
+                 if isinstance(told, PoolStatus) and told.total_data_blocks and told.total_metadata_blocks), None)
+
+
+def _chunk_bytes(pool: PoolStatus) -> int:
+    """Size of a data block.  A rest too small for a block adds less than the step to the quotient, in a pool of
+    more blocks than a block has steps."""
+    assert pool.total_data_blocks
+    return sectors_to_bytes(pool.length_sectors) // pool.total_data_blocks // CHUNK_STEP_BYTES * CHUNK_STEP_BYTES
+
+
+def _pool(boundary: Mapping[str, Any]) -> dict[str, Any] | None:
+    pool = _told_pool(boundary)
+    if pool is None or pool.total_metadata_blocks is None:
+        return None
+    features: list[str] = [] if pool.discard in (None, "discard_passdown") else [pool.discard]
+    if pool.error_if_no_space:
+        features.append("error_if_no_space")
+    return {"chunk_size_bytes": _chunk_bytes(pool), "data_size_bytes": sectors_to_bytes(pool.length_sectors),
+            "metadata_size_bytes": pool.total_metadata_blocks * METADATA_BLOCK_BYTES, "features": features}
+
+
+def _thin_size(boundary: Mapping[str, Any], thin: str | None) -> int | None:
+    told = None if thin is None else _status(boundary).get(thin)
+    return sectors_to_bytes(told.length_sectors) if isinstance(told, ThinStatus) else None
 
 
 def _expect(boundary: Mapping[str, Any], thin: str | None) -> dict[str, Any] | None:
-    status = _status(boundary)
-    pool = next((told for told in status.values() if isinstance(told, PoolStatus)), None)
-    if thin is None or pool is None or not pool.total_data_blocks or thin not in status:
+    told, pool = None if thin is None else _status(boundary).get(thin), _told_pool(boundary)
+    if told is None or pool is None:
         return None
-    block_sectors = pool.length_sectors // pool.total_data_blocks
-    told = status[thin]
     mapped = told.mapped_sectors if isinstance(told, ThinStatus) else None
+    blocks = {} if mapped is None else {str(THIN): sectors_to_bytes(mapped) // _chunk_bytes(pool)}
     return {"used_data_blocks": pool.used_data_blocks, "used_metadata_blocks": pool.used_metadata_blocks,
-            "mapped_blocks": {} if mapped is None else {str(THIN): mapped // block_sectors}}
+            "mapped_blocks": blocks}

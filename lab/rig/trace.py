@@ -6,6 +6,8 @@ its own, so the pool disk is traced; a volume lives on the spare disk.
 
 from __future__ import annotations
 
+from lab.errors import RigError
+from lab.readers.dmsetup import ThinTable, parse_table_line
 from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import Cell
@@ -26,13 +28,19 @@ def traced_device(machine: Machine, cell: Cell, container: str, disks: Disks) ->
     return f"/dev/mapper/{name}", name, 0
 
 
-def start_trace(machine: Machine, device: str) -> float:
-    """Traces the device from now on.  Returns the machine's time just before."""
+def thin_device_id(machine: Machine, name: str) -> int:
+    """The id of a thin device in its pool, as its table says.  Raises RigError where it is none."""
+    table = parse_table_line(machine.run(["dmsetup", "table", name]).stdout, where=f"dmsetup table {name}")
+    if not isinstance(table, ThinTable):
+        raise RigError(f"the container's device {name} is no thin device")
+    return table.device_id
+
+
+def start_trace(machine: Machine, device: str) -> None:
+    """Traces the device from now on."""
     machine.run(["mkdir", "-p", FOLDER])
-    began = float(machine.run(["date", "+%s.%N"]).stdout)
     machine.run(["systemd-run", "--quiet", "--unit=lab-trace", "--collect", "blktrace", "-d", device, "-a", "queue",
                  "-D", FOLDER, "-o", "trace"])
-    return began
 
 
 def stop_trace(machine: Machine) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 
 from lab.errors import CommandFailed, RigError
 from lab.readers.dmsetup import PoolStatus, parse_status
-from lab.readers.trace_case import build_case, parse_requests
+from lab.readers.raw_trace import BLKPARSE_FILE, Traced, write_case
+from lab.readers.trace_case import INITIAL_DUMP
 from lab.rig import pools, trace
 from lab.rig.disks import Disks
 from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds, timed_span
@@ -70,10 +71,8 @@ class CellDriver:
         self._boundaries: list[str] = []
         self._boundary_ended = 0.0
         self._containers: list[str] = []
-        self._trace_began: float | None = None
-        self._traced_from = 0
-        self._thin: str | None = None
-        self._traced_offset_bytes = 0
+        self._tracing = False
+        self._traced: Traced | None = None
 
     def run(self) -> None:
         """The whole cell.  Whatever was written until an error stays in the raw folder."""
@@ -91,6 +90,8 @@ class CellDriver:
             self._thin_dump()
         finally:
             self._write()
+        if self._traced is not None:
+            write_case(self._raw)
         clean(self._machine)
 
     # -- workloads ---------------------------------------------------------------
@@ -118,40 +119,36 @@ class CellDriver:
             counts[step.kind] = counts.get(step.kind, 0) + 1
             name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
             self._say(f"{self._cell.id}: {name}")
-            if self._trace_began is not None and step.kind in ("remove", "remove_image"):
+            if self._tracing and step.kind in ("remove", "remove_image"):
                 self._end_trace()
             with self._phase(name, step.kind, workload.drop_caches or step.drop_caches) as phase:
                 self._step(workload, step, phase, counts[step.kind])
             if workload.trace and step.kind == "start":
                 self._begin_trace()
-        if self._trace_began is not None:
+        if self._tracing:
             self._end_trace()
 
     def _begin_trace(self) -> None:
-        device, self._thin, self._traced_offset_bytes = trace.traced_device(
+        device, thin, offset_bytes = trace.traced_device(
             self._machine, self._cell, self._containers[0], self._disks)
-        if self._thin is not None:
-            self._thin_dump("thin_dump-begin.xml.gz")
-        self._traced_from = len(self._phases)
-        self._trace_began = trace.start_trace(self._machine, device)
+        device_id = None if thin is None else trace.thin_device_id(self._machine, thin)
+        if thin is not None:
+            self._thin_dump(INITIAL_DUMP)
+        self._traced = Traced(thin, device_id, offset_bytes, len(self._phases), len(self._phases))
+        self._tracing = True
+        trace.start_trace(self._machine, device)
 
     def _end_trace(self) -> None:
-        """Keeps the trace verbatim, and as a case in the ground truth's format."""
-        assert self._trace_began is not None
+        """Keeps the trace verbatim, and what was traced: the case is made of them when all of the cell is there."""
+        assert self._traced is not None
         text = trace.stop_trace(self._machine)
+        self._tracing = False
+        self._traced = replace(self._traced, end_phase=len(self._phases))
         folder = self._raw / "trace"
         folder.mkdir()
-        _write_gz(folder / "blkparse.txt.gz", text.encode())
-        requests = [replace(request, offset_bytes=request.offset_bytes - self._traced_offset_bytes)
-                    for request in parse_requests(text, self._trace_began)]
-        case, logs = build_case(self._cell.id, requests, [phase.name for phase in self._phases[self._traced_from:]],
-                                [json.loads(line) for line in self._boundaries[self._traced_from:]], self._thin)
-        (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
-        for name, log in logs.items():
-            _write_gz(folder / f"{name}.gz", log.encode())
-        if self._thin is not None:
-            (self._raw / "thin_dump-begin.xml.gz").rename(folder / "thin_dump-begin.xml.gz")
-        self._trace_began = None
+        _write_gz(folder / BLKPARSE_FILE, text.encode())
+        if self._traced.thin is not None:
+            (self._raw / INITIAL_DUMP).rename(folder / INITIAL_DUMP)
 
     def _step(self, workload: StepsWorkload, step: Step, phase: Phase, nth: int) -> None:
         if step.kind == "start":
@@ -297,8 +294,13 @@ class CellDriver:
         self._phases.append(phase)
 
     def _boundary(self, name: str) -> None:
-        """What pool, file systems and daemon say between two phases."""
-        taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", "--docker",
+        """What pool, file systems and daemon say between two phases.
+
+        The daemon is not asked during a trace: to tell sizes it mounts the layer below the container's, and what the
+        file system there writes takes data blocks that the trace does not tell of.
+        """
+        asked = [] if self._tracing else ["--docker"]
+        taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", *asked,
                                    *sampler_places(self._cell, self._disks)])
         told = json.loads(taken.stdout)
         self._boundary_ended = told["ended"]
@@ -334,6 +336,7 @@ class CellDriver:
             "cell": cell.id, "storage": cell.storage.label, "kind": cell.storage.storage, "target": cell.target,
             "workload": cell.workload.name, "chunk_size_bytes": cell.storage.chunk_size_bytes,
             "phases": [asdict(phase) for phase in self._phases],
+            "trace": None if self._traced is None else asdict(self._traced),
         }, indent=1) + "\n")
 
 

@@ -53,11 +53,13 @@ def test_each_request_lands_in_the_step_whose_counts_include_it_and_a_discard_sp
     requests = [Request(at, 4096 * number, 4096, discard) for number, (at, discard) in enumerate([
         (99.0, False), (101.0, False), (102.0, True), (102.5, False), (105.5, False), (111.0, False), (199.0, False)])]
     records = [boundary(1, 128, 100.0), boundary(3, 384, 106.0), boundary(4, 512, 116.0)]
-    case, logs = build_case("c", requests, ["write", "update"], records, "docker-a")
+    case, logs = build_case("c", requests, ["write", "update"], records, "docker-a", 5)
     assert [op["op"] for op in case["steps"][0]["ops"]] == ["write", "discard", "write"]
     assert [op["op"] for op in case["steps"][1]["ops"]] == ["write"]
     assert case["steps"][0]["expect"] == {"used_data_blocks": 3, "used_metadata_blocks": 10, "mapped_blocks": {"0": 3}}
-    assert case["pool"] == {"chunk_size_bytes": 65536, "data_size_bytes": 33554432, "metadata_size_bytes": 524288}
+    assert case["pool"] == {"chunk_size_bytes": 65536, "data_size_bytes": 33554432, "metadata_size_bytes": 524288,
+                            "features": []}
+    assert (case["thin_size_bytes"], case["traced_device"]) == (33554432, 5)
     assert logs["01-03-thin0.iolog"].splitlines()[3:] == ["2500 thin0 write 12288 4096", "5500 thin0 write 16384 4096"]
     assert logs["02-01-thin0.iolog"].splitlines()[3:] == ["11000 thin0 write 20480 4096"]
     assert case["requests_outside"] == 2
@@ -67,3 +69,21 @@ def test_a_trace_of_a_whole_disk_expects_nothing() -> None:
     case, _ = build_case("c", [], ["write"], [{"t": 1.0}, {"t": 2.0}], None)
     assert case["pool"] is None
     assert case["steps"][0]["expect"] is None
+
+
+@pytest.mark.parametrize(("shown", "features"), [
+    ("no_discard_passdown queue_if_no_space", ["no_discard_passdown"]),
+    ("ignore_discard error_if_no_space", ["ignore_discard", "error_if_no_space"])])
+def test_the_features_are_those_that_the_status_shows(shown: str, features: list[str]) -> None:
+    record = boundary(1, 128)
+    record["dmsetup"] = record["dmsetup"].replace("discard_passdown queue_if_no_space", shown)
+    case, _ = build_case("c", [], ["write"], [record, record], "docker-a", 5)
+    assert case["pool"]["features"] == features
+
+
+def test_a_rest_too_small_for_a_block_does_not_make_the_blocks_larger() -> None:
+    record = boundary(1, 128)
+    record["dmsetup"] = record["dmsetup"].replace("0 65536 thin-pool", "0 65600 thin-pool")
+    case, _ = build_case("c", [], ["write"], [record, record], "docker-a", 5)
+    assert case["pool"]["chunk_size_bytes"] == 65536
+    assert case["steps"][0]["expect"]["mapped_blocks"] == {"0": 1}
