@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.replay import OTHERS, ReplayResult
+from lab.replay import ReplayResult
 from lab.trace import TraceResult
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
@@ -31,9 +31,7 @@ def format_replay(result: ReplayResult) -> str:
         f"metadata differs by at most {result.metadata_error_max_blocks} blocks" if result.metadata_compared
         else "metadata is not compared: the mappings that the case starts from do not tell how it lay"
     )
-    others = max((int((step.expect or {}).get(OTHERS, 0)) for step in result.steps), default=0)
-    apart = f"; up to {others} data blocks that other devices took are left out of the kernel's" if others else ""
-    return f"{_table(rows)}\n\n{result.case}: data blocks, mapped blocks and failed writes {verdict}; {metadata}{apart}"
+    return f"{_table(rows)}\n\n{result.case}: data blocks, mapped blocks and failed writes {verdict}; {metadata}"
 
 
 def format_trace(result: TraceResult) -> str:

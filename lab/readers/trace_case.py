@@ -12,14 +12,12 @@ shows: never ``skip_block_zeroing``, which moves no count.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.errors import ReaderError
 from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_status
 from lab.units import CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
-
-_DAY_SECONDS = 86_400.0
 
 INITIAL_DUMP = "thin_dump-begin.xml.gz"
 """The mappings of the whole pool just before the trace."""
@@ -38,36 +36,43 @@ class Request:
     discard: bool
 
 
-def parse_requests(text: str, near: float, *, name: str = "<blkparse>") -> list[Request]:
-    """Queued writes and discards of blkparse's text, in the format ``seconds action rwbs sector bytes time-of-day``.
+def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
+    """Queued writes and discards of a trace as ``stop-trace.sh`` prints it.
 
-    ``seconds`` count from the first event, whenever that was, so it is the time of day (UTC) that says when a
-    request was made; ``near`` is a time less than half a day away, seconds since 1970, which tells the day.
-    Raises ReaderError, with the line, where one is malformed.
+    The first line is ``marker SECONDS``: the machine's time, since 1970, of a read that was made last of all.  The
+    others are blkparse's, in the format ``seconds action rwbs sector bytes``; its seconds count from the first event,
+    whenever that was, so it is the last read that tells when each request was made.
+
+    Raises ReaderError, with the line, where one is malformed, and where the marker's line or read is missing.
     """
-    requests = []
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = line.split()
-        if not fields:
+    lines = text.splitlines()
+    try:
+        word, marked = lines[0].split()
+        marked_at = float(marked)
+    except (IndexError, ValueError):
+        word, marked_at = "", 0.0
+    if word != "marker":
+        raise ReaderError("the first line is not `marker SECONDS`", where=f"{name}:1")
+    requests: list[Request] = []
+    last_read: float | None = None
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
             continue
         try:
-            seconds, action, direction, sector, length, time_of_day = fields
-            offset_bytes, length_bytes = int(sector) * SECTOR_BYTES, int(length)
-            order, at = float(seconds), _at(time_of_day, near)
+            seconds, action, direction, sector, length = line.split()
+            request = Request(float(seconds), int(sector) * SECTOR_BYTES, int(length), "D" in direction)
         except ValueError:
-            raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes HH:MM:SS.ffffff`",
+            raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes`",
                               where=f"{name}:{number}") from None
         # Q: queued, once a request; G, I, D, M, ... are its further life
-        if action == "Q" and ("W" in direction or "D" in direction) and length_bytes:
-            requests.append((order, Request(at, offset_bytes, length_bytes, "D" in direction)))
-    return [request for _, request in sorted(requests, key=lambda item: item[0])]
-
-
-def _at(time_of_day: str, near: float) -> float:
-    """Seconds since 1970 of a time of day, on the day that lies next to ``near``."""
-    hours, minutes, seconds = time_of_day.split(":")
-    offset = int(hours) * 3600 + int(minutes) * 60 + float(seconds) - near % _DAY_SECONDS
-    return near + (offset + _DAY_SECONDS / 2) % _DAY_SECONDS - _DAY_SECONDS / 2
+        if action == "Q" and ("W" in direction or request.discard) and request.length_bytes:
+            requests.append(request)
+        elif action == "Q" and "R" in direction:
+            last_read = max(request.at, last_read or 0.0)
+    if last_read is None:
+        raise ReaderError("holds no read, so that its marker is missing", where=name)
+    return sorted((replace(request, at=marked_at + request.at - last_read) for request in requests),
+                  key=lambda request: request.at)
 
 
 def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],

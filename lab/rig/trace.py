@@ -13,9 +13,8 @@ from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import Cell
 
 FOLDER = "/run/lab-trace"
-BLKPARSE_FORMAT = "%T.%9t %a %d %S %N %z\\n"
-"""Seconds since the first event, action, direction, first sector, bytes, time of day."""
-
+BLKPARSE_FORMAT = "%T.%9t %a %d %S %N\\n"
+"""Seconds since the first event, action, direction, first sector, bytes."""
 
 
 def traced_device(machine: Machine, cell: Cell, container: str, disks: Disks) -> tuple[str, str | None, int]:
@@ -43,6 +42,6 @@ def start_trace(machine: Machine, device: str) -> None:
                  "-D", FOLDER, "-o", "trace"])
 
 
-def stop_trace(machine: Machine) -> str:
-    """Ends the trace.  Returns blkparse's lines, in `BLKPARSE_FORMAT`."""
-    return machine.run(["bash", f"{GUEST_FOLDER}/stop-trace.sh", FOLDER, BLKPARSE_FORMAT], timeout=300).stdout
+def stop_trace(machine: Machine, device: str) -> str:
+    """Ends the trace with a read whose time is told.  Returns that line and blkparse's, in `BLKPARSE_FORMAT`."""
+    return machine.run(["bash", f"{GUEST_FOLDER}/stop-trace.sh", FOLDER, device, BLKPARSE_FORMAT], timeout=300).stdout

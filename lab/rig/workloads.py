@@ -73,6 +73,7 @@ class CellDriver:
         self._containers: list[str] = []
         self._tracing = False
         self._traced: Traced | None = None
+        self._traced_device = ""
 
     def run(self) -> None:
         """The whole cell.  Whatever was written until an error stays in the raw folder."""
@@ -136,12 +137,13 @@ class CellDriver:
             self._thin_dump(INITIAL_DUMP)
         self._traced = Traced(thin, device_id, offset_bytes, len(self._phases), len(self._phases))
         self._tracing = True
+        self._traced_device = device
         trace.start_trace(self._machine, device)
 
     def _end_trace(self) -> None:
         """Keeps the trace verbatim, and what was traced: the case is made of them when all of the cell is there."""
         assert self._traced is not None
-        text = trace.stop_trace(self._machine)
+        text = trace.stop_trace(self._machine, self._traced_device)
         self._tracing = False
         self._traced = replace(self._traced, end_phase=len(self._phases))
         folder = self._raw / "trace"

@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lab.cli import replay
 from lab.errors import AnswerIsNo, InputError, ReaderError, RigError
 from lab.readers.raw_trace import read_raw_trace, write_case
-from lab.readers.trace_case import Request
-from lab.readers.trace_delay import trace_delay
 from lab.replay import replay_case
 from lab.replay_text import format_replay
 from lab.rig.machine import Completed
@@ -63,7 +60,6 @@ def test_metadata_is_not_compared_and_that_is_said() -> None:
     assert result.document()["metadata_error_max_blocks"] is None
     shown = format_replay(result)
     assert "agree at every step; metadata is not compared" in shown
-    assert "up to 1 data blocks that other devices took are left out" in shown
 
 
 def test_the_case_is_made_of_the_raw_folder_again(cell: Path) -> None:
@@ -81,7 +77,6 @@ def test_what_the_case_says_of_the_pool() -> None:
     assert case["pool"] == {"chunk_size_bytes": 524_288, "data_size_bytes": 4_072_669_184,
                             "metadata_size_bytes": 41_943_040, "features": []}
     assert (case["thin_size_bytes"], case["traced_device"], case["requests_outside"]) == (10 << 30, 7, 0)
-    assert case["delay_seconds"] == pytest.approx(5.4, abs=0.3)
 
 
 def test_a_cell_that_says_what_was_traced_is_believed(cell: Path) -> None:
@@ -117,18 +112,12 @@ def test_a_cell_that_says_what_cannot_be(cell: Path, trace: Any, message: str) -
         read_raw_trace(cell)
 
 
-@pytest.mark.parametrize("name", ["cell.json", "boundaries.jsonl.gz", "samples.jsonl.gz", "trace/blkparse.txt.gz"])
+@pytest.mark.parametrize("name", ["cell.json", "boundaries.jsonl.gz", "trace/blkparse.txt.gz"])
 def test_a_missing_file_is_named_and_the_old_case_stays(cell: Path, name: str) -> None:
     (cell / name).unlink()
     with pytest.raises(ReaderError, match=name):
         write_case(cell)
     assert (cell / "trace" / "case.json").read_bytes() == (RECORDED / "trace" / "case.json").read_bytes()
-
-
-def test_an_old_trace_of_a_disk_stays_as_it_is(cell: Path) -> None:
-    (cell / "trace" / DUMP).unlink()
-    with pytest.raises(ReaderError, match="a disk was traced"):
-        write_case(cell)
 
 
 # -- replaying what is damaged ------------------------------------------------------------------------------------
@@ -158,9 +147,6 @@ def test_a_dump_with_a_block_outside_the_pool(cell: Path) -> None:
     ({"thin_size_bytes": 1 << 20}, "of 2 blocks maps its block"),
     ({"steps": [{"title": "a", "ops": [{"op": "delete", "thin": 0}]}]}, "op 'delete' in a case that starts from"),
     ({"steps": [{"title": "a", "ops": [{"op": "discard", "thin": 1, "offset": 0, "length": 0}]}]}, "thin is 1; 0 exp"),
-    ({"steps": [{"title": "a", "ops": [], "expect": {"mapped_blocks": {}, "used_data_blocks": 1,
-                                                     "used_metadata_blocks": 1, "other_data_blocks": "1"}}]},
-     "other_data_blocks is '1'"),
 ])
 def test_a_damaged_case(cell: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ReaderError, match=message):
@@ -174,23 +160,6 @@ def test_a_count_that_is_not_the_kernels_is_found(cell: Path) -> None:
     assert not replay_case(change(path, steps=steps)).data_blocks_agree
     with pytest.raises(AnswerIsNo):
         replay(path.parent)
-
-
-# -- the delay ----------------------------------------------------------------------------------------------------
-
-
-def test_the_delay_is_what_the_mapped_blocks_tell() -> None:
-    requests = [Request(100.0 + second, 65536 * second, 4096, False) for second in range(5)]
-    requests.append(Request(106.0, 0, 2 * 65536, True))
-    seen = [(103.5 + second, mapped) for second, mapped in enumerate([1, 2, 3, 4, 5, 6, 6, 6, 4, 4])]
-    found = trace_delay(requests, np.array([7]), 65536, seen)
-    assert 3.5 <= found <= 4.5
-    assert trace_delay(requests, np.array([7]), 65536, [(at - found, mapped) for at, mapped in seen]) == 0.0
-
-
-def test_without_anything_to_tell_it_there_is_no_delay() -> None:
-    assert trace_delay([], np.array([], np.int64), 65536, [(1.0, 0)]) == 0.0
-    assert trace_delay([Request(1.0, 0, 512, False)], np.array([], np.int64), 65536, []) == 0.0
 
 
 # -- the machine's side ---------------------------------------------------------------------------------------------

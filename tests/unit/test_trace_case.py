@@ -21,32 +21,44 @@ def boundary(used: int, mapped: int, at: float = 0.0) -> dict[str, Any]:
     return {"t": at, "dmsetup": STATUS.format(used=used, mapped=mapped)}
 
 
+def trace(*lines: str, marker: str = "9.0 Q R 0 4096") -> str:
+    return "\n".join([f"marker {NEAR + 9}", *lines, marker]) + "\n"
+
+
 def test_reads_empty_flushes_and_later_stages_of_a_request_are_passed_over() -> None:
-    text = ("0.1 Q R 8 4096 12:00:00.1\n0.2 Q WS 16 4096 12:00:00.2\n0.21 G WS 16 4096 12:00:00.21\n"
-            "0.22 UT N 0 0 12:00:00.22\n0.23 I WS 16 4096 12:00:00.23\n0.3 Q FN 0 0 12:00:00.3\n"
-            "0.4 Q D 128 65536 12:00:00.4\n")
-    requests = parse_requests(text, NEAR)
+    text = trace("0.1 Q R 8 4096", "0.2 Q WS 16 4096", "0.21 G WS 16 4096", "0.22 UT N 0 0", "0.23 I WS 16 4096",
+                 "0.3 Q FN 0 0", "0.4 Q D 128 65536")
+    requests = parse_requests(text)
     assert [request.at for request in requests] == pytest.approx([NEAR + 0.2, NEAR + 0.4], abs=1e-5)
     assert [(r.offset_bytes, r.length_bytes, r.discard) for r in requests] == [
         (8192, 4096, False), (65536, 65536, True)]
 
 
-def test_a_time_of_day_is_taken_on_the_day_that_lies_next() -> None:
-    midnight = NEAR + 43_200
-    requests = parse_requests("0 Q W 0 512 23:59:59.5\n1 Q W 0 512 00:00:00.5\n", midnight + 3)
-    assert [request.at for request in requests] == pytest.approx([midnight - 0.5, midnight + 0.5], abs=1e-5)
+def test_the_last_read_tells_when_all_the_others_were_made() -> None:
+    early = parse_requests(trace("100.5 Q W 8 4096", marker="101.0 Q R 0 4096"))
+    assert early[0].at == pytest.approx(NEAR + 8.5, abs=1e-5)
 
 
-def test_requests_come_in_the_order_of_the_trace_where_their_times_of_day_are_equal() -> None:
-    text = "0.000002 Q W 8 4096 12:00:00.1\n0.000001 Q W 0 4096 12:00:00.1\n"
-    assert [request.offset_bytes for request in parse_requests(text, NEAR)] == [0, 4096]
+def test_requests_come_in_the_order_of_their_times() -> None:
+    requests = parse_requests(trace("0.000002 Q W 8 4096", "0.000001 Q W 0 4096"))
+    assert [request.offset_bytes for request in requests] == [0, 4096]
 
 
-@pytest.mark.parametrize("line", ["0.1 Q W 8", "0.1 Q W 8 4096", "x Q W 8 4096 12:00:00.1",
-                                  "0.1 Q W eight 4096 12:00:00.1", "0.1 Q W 8 4096 noon", "0.1 Q W 8 4096 12:00 more"])
+@pytest.mark.parametrize("line", ["0.1 Q W 8", "x Q W 8 4096", "0.1 Q W eight 4096", "0.1 Q W 8 4096 more"])
 def test_a_malformed_line_is_named(line: str) -> None:
-    with pytest.raises(ReaderError, match=r"trace:2: .* is not"):
-        parse_requests(f"0.1 Q W 8 4096 12:00:00.1\n{line}\n", NEAR, name="trace")
+    with pytest.raises(ReaderError, match=r"trace:3: .* is not"):
+        parse_requests(trace("0.1 Q W 8 4096", line), name="trace")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "trace:1: the first line is not `marker SECONDS`"),
+    ("0.1 Q W 8 4096\n", "trace:1: the first line"),
+    ("marker soon\n", "trace:1: the first line"),
+    ("marker 100.0\n0.1 Q W 8 4096\n", "trace: holds no read, so that its marker is missing"),
+])
+def test_a_trace_without_its_marker_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ReaderError, match=message):
+        parse_requests(text, name="trace")
 
 
 def test_each_request_lands_in_the_step_whose_counts_include_it_and_a_discard_splits_the_writes() -> None:
