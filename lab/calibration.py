@@ -16,7 +16,7 @@ from lab.rig.identity import lab_ref
 from lab.run_scenario import scenario_of
 from lab.scenario import StepsWorkload
 from lab.store import Run
-from lab.validation import growth_rows, refuse_unmeasured, run_ref
+from lab.validation import growth_rows, has_growth, refuse_unmeasured, run_ref, simulated_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,12 @@ def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
 
 
 def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False) -> pd.DataFrame:
+    """``validate.INCREMENT_COLUMNS`` of the cells of container steps."""
     import pandas as pd
 
-    return pd.concat([growth_rows(parameters, run, first_only=first_only)[0] for run in runs], ignore_index=True)
+    return pd.concat([growth_rows(parameters, run, simulated_frames(parameters, run, growth_only=True,
+                                                                    first_only=first_only)[0])
+                      for run in runs if has_growth(run)], ignore_index=True)
 
 
 def _per_byte(runs: Sequence[Run]) -> dict[str, float]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import validate
+from lab.analysis.validate_rates import RateCheck, RateScore, rate_checks, rate_score
 from lab.errors import InputError
 from lab.model.parameters import Parameters, RunRef
+from lab.records import MEASUREMENT_COLUMNS, SAMPLE_COLUMNS
 from lab.run_scenario import scenario_of
 from lab.scenario import Scenario, StepsWorkload
-from lab.simulate import SimulatedCell, simulated_cells
+from lab.simulate import simulated_cells
 from lab.store import Run, table_digest
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class RunValidation:
     """Median of simulated ÷ measured seconds to a share of the growth, by share."""
     failed: tuple[str, ...]
     """Cells that failed in one of the two only."""
+    rates: tuple[RateCheck, ...]
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,15 @@ class Validation:
     runs: tuple[RunValidation, ...]
     score: validate.Score
     coverage: validate.Coverage
+    rates: RateScore
 
     def document(self) -> dict[str, Any]:
         """For ``--json``: scores by run and in all; numbers that do not exist are null."""
         return {"level": validate.LEVEL, "floor_bytes": validate.FLOOR_BYTES,
                 "runs": [{"run": one.run, "question": one.question, "failed": list(one.failed),
-                          "time_ratios": _plain(one.time_ratios), **_figures(one.score, one.coverage)}
-                         for one in self.runs],
-                "all": _figures(self.score, self.coverage)}
+                          "time_ratios": _plain(one.time_ratios),
+                          **_figures(one.score, one.coverage, rate_score(one.rates))} for one in self.runs],
+                "all": _figures(self.score, self.coverage, self.rates)}
 
 
 def run_validation(parameters: Parameters, runs: Sequence[Run], say: Say) -> Validation:
@@ -75,7 +79,8 @@ def run_validation(parameters: Parameters, runs: Sequence[Run], say: Say) -> Val
         say(f"simulating {run.manifest.run}")
         found.append(_validated(parameters, run))
     rows = pd.concat([one.rows for one in found], ignore_index=True)
-    return Validation(tuple(found), validate.score(rows), validate.coverage(rows, parameters.growth_half_widths))
+    return Validation(tuple(found), validate.score(rows), validate.coverage(rows, parameters.growth_half_widths),
+                      rate_score([check for one in found for check in one.rates]))
 
 
 def run_ref(run: Run) -> RunRef:
@@ -105,49 +110,55 @@ def refuse_unmeasured(run: Run) -> None:
                          remedy="go on with it: lab run SCENARIO --resume RUN")
 
 
-def growth_rows(parameters: Parameters, run: Run, *,
-                first_only: bool = False) -> tuple[pd.DataFrame, list[SimulatedCell]]:
-    """``validate.INCREMENT_COLUMNS`` of a run's cells of container steps, and the simulated cells.
+def simulated_frames(parameters: Parameters, run: Run, *, growth_only: bool = False,
+                     first_only: bool = False) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """The run's scenario in the model: measurements, samples, and the cells that failed, as ``cell repetition``.
 
-    With ``first_only`` of the first repetition.
+    With ``growth_only`` only cells of container steps, with ``first_only`` only the first repetition.  Raises
+    InputError where the model cannot express the scenario, and where it failed in every cell.
     """
     import pandas as pd
 
-    scenario, measured = scenario_of(run), run.measurements
-    repetitions = sorted({int(number) for number in measured["repetition"].unique()})[:1 if first_only else None]
+    scenario = scenario_of(run)
+    repetitions = sorted({int(number) for number in run.measurements["repetition"].unique()})
+    repetitions = repetitions[:1] if first_only else repetitions
     cells = list(simulated_cells(scenario, parameters, repetitions, run=run.manifest.run,
-                                 only=_growing(scenario)))
+                                 only=_growing(scenario) if growth_only else ()))
     rows = [row for told in cells for row in told.measurements]
-    simulated = pd.DataFrame(rows)
-    if simulated.empty:
+    if cells and not rows:
         raise InputError("the model failed in every cell of this run", where=str(run.path))
-    table = validate.increments(
-        measured, simulated, kinds={cell: told.storage for cell, told in run.manifest.cells.items()},
+    return (pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)),
+            pd.DataFrame([row for told in cells for row in told.samples], columns=list(SAMPLE_COLUMNS)),
+            [f"{told.job.cell_id} {told.job.repetition}" for told in cells if told.error is not None])
+
+
+def growth_rows(parameters: Parameters, run: Run, simulated: pd.DataFrame) -> pd.DataFrame:
+    """``validate.INCREMENT_COLUMNS`` of a run against its simulated measurements."""
+    return validate.increments(
+        run.measurements, simulated, kinds={cell: told.storage for cell, told in run.manifest.cells.items()},
         chunk_bytes={cell: int(told.options["chunk_size_bytes"] or 0) for cell, told in run.manifest.cells.items()
                      if told.options.get("chunk_size_bytes") is not None},
         per_byte=parameters.growth_per_byte)
-    return table, cells
+
+
+def has_growth(run: Run) -> bool:
+    """Whether the run has cells of container steps."""
+    return bool(_growing(scenario_of(run)))
 
 
 def _growing(scenario: Scenario) -> list[str]:
-    """The cells whose growth is judged; raises InputError where there is none."""
-    cells = [cell.id for cell in scenario.cells() if isinstance(cell.workload, StepsWorkload)]
-    if not cells:
-        raise InputError("no workload of container steps, so no growth to judge", where=str(scenario.path))
-    return cells
+    return [cell.id for cell in scenario.cells() if isinstance(cell.workload, StepsWorkload)]
 
 
 def _validated(parameters: Parameters, run: Run) -> RunValidation:
-    import pandas as pd
-
-    rows, cells = growth_rows(parameters, run)
-    samples = pd.DataFrame([row for told in cells for row in told.samples])
+    measurements, samples, failed = simulated_frames(parameters, run)
+    rows = growth_rows(parameters, run, measurements)
     theirs = {f"{result.cell} {result.repetition}" for result in run.manifest.results if result.status == "failed"}
-    ours = {f"{told.job.cell_id} {told.job.repetition}" for told in cells if told.error is not None}
     return RunValidation(run.manifest.run, run.manifest.scenario.question, rows, validate.score(rows),
                          validate.coverage(rows, parameters.growth_half_widths),
                          {f"{share:.0%}": _time_ratio(run.samples, samples, share) for share in (HALF, MOST)},
-                         tuple(sorted(theirs ^ ours)))
+                         tuple(sorted(theirs ^ set(failed))),
+                         rate_checks(run.measurements, measurements, parameters.rate_half_width))
 
 
 def _time_ratio(measured: pd.DataFrame, simulated: pd.DataFrame, share: float) -> float:
@@ -157,9 +168,9 @@ def _time_ratio(measured: pd.DataFrame, simulated: pd.DataFrame, share: float) -
     return ratios[len(ratios) // 2] if ratios else math.nan
 
 
-def _figures(score: validate.Score, coverage: validate.Coverage) -> dict[str, Any]:
-    return {**_plain(dataclasses.asdict(score)), "coverage": _plain({**dataclasses.asdict(coverage),
-                                                                    "share": coverage.share})}
+def _figures(score: validate.Score, coverage: validate.Coverage, rates: RateScore) -> dict[str, Any]:
+    return {**_plain(dataclasses.asdict(score)), "rates": _plain(dataclasses.asdict(rates)),
+            "coverage": _plain({**dataclasses.asdict(coverage), "share": coverage.share})}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
