@@ -195,7 +195,8 @@ def _job_values(job: JobTimes, counts: JobCounts) -> Iterator[tuple[str, float, 
             yield "runtime", job.seconds, "s"
             yield "io_bytes", moved, "B"
             yield from _latencies(way, latency)
-    yield from _latencies("sync", job.sync_latency)
+    if counts.syncs > 1:             # of one sync at the job's end, fio tells no latency
+        yield from _latencies("sync", job.sync_latency)
 
 
 def _latencies(way: str, told: LatencyEstimate | None) -> Iterator[tuple[str, float, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from lab.analysis import stats
 from lab.model.parameters import Fitted
@@ -18,6 +19,9 @@ LOG_RANGES: dict[str, tuple[int, ...]] = {
     "changed_records": (1, 2, 3, 4, 5),
 }
 """The values that are tried, within the bounds of the search."""
+
+_TOGETHER = (("clean_records", "changed_records"), ("inode_bytes",), ("folder_block_bytes",))
+"""A record more for one kind of unmount and one fewer for the other may fit alike: they are searched together."""
 
 Loss = Callable[[Mapping[str, int]], tuple[float, int]]
 """Sum of squared residuals in data blocks, and their number, for log costs by name."""
@@ -34,10 +38,11 @@ class LogFit:
 
 
 def fit_log(loss: Loss, begin: Mapping[str, int], say: Callable[[str], None]) -> LogFit:
-    """Coordinate descent over ``LOG_RANGES``; the loss is a step function, so no gradient would do.
+    """Search over ``LOG_RANGES``, the two counts of records together; the loss is a step function, so no gradient
+    would do.
 
     The interval of a parameter is the range of values whose loss, all else at its best, stays below
-    best × (1 + F(0.9; 1, n - p) / (n - p)): the profile of a least-squares fit (Seber and Wild, Nonlinear Regression,
+    best × (1 + F(0.9; 1, n - p) / (n - p)), the limit of a least-squares fit (Seber and Wild, Nonlinear Regression,
     1989, 5.3).  Where the loss is zero at its best, it is the values whose loss is zero as well.
     """
     from scipy.stats import f
@@ -53,19 +58,20 @@ def fit_log(loss: Loss, begin: Mapping[str, int], say: Callable[[str], None]) ->
     moved = True
     while moved:
         moved = False
-        for name, tried in LOG_RANGES.items():
-            value = min((best[name], *tried), key=lambda one, name=name: (at({**best, name: one})[0],  # type: ignore[misc]
-                                                                           one != best[name]))
-            if at({**best, name: value})[0] < at(best)[0]:
-                best[name], moved = value, True
-                say(f"log.{name} = {value}: sum of squares {at(best)[0]:.6g} data blocks²")
+        for names in _TOGETHER:
+            for values in product(*(LOG_RANGES[name] for name in names)):
+                tried = {**best, **dict(zip(names, values, strict=True))}
+                if at(tried)[0] < at(best)[0]:
+                    best, moved = tried, True
+            say(f"{', '.join(f'log.{name} = {best[name]}' for name in names)}: "
+                f"sum of squares {at(best)[0]:.6g} data blocks²")
     squares, n = at(best)
     freedom = max(n - len(best), 1)
     limit = squares * (1 + float(f.ppf(LEVEL, 1, freedom)) / freedom)
     fitted = []
-    for name, tried in LOG_RANGES.items():
-        fits = sorted({value for value in (best[name], *tried) if at({**best, name: value})[0] <= limit + 1e-9})
-        open_end = fits[0] == tried[0] or fits[-1] == tried[-1]
+    for name, every in LOG_RANGES.items():
+        fits = sorted({value for value in (best[name], *every) if at({**best, name: value})[0] <= limit + 1e-9})
+        open_end = fits[0] == every[0] or fits[-1] == every[-1]
         fitted.append(Fitted(
             name=f"log.{name}", value=best[name], low=fits[0], high=fits[-1], n=n, identified=not open_end,
             reason=f"the runs hold no more than {fits[0]} to {fits[-1]}, the end of what was tried" if open_end else
