@@ -9,13 +9,15 @@ from lab.analysis import calibrate, validate
 from lab.analysis.fit_check import ratio_checks
 from lab.analysis.fit_rows import observations
 from lab.analysis.fit_times import Fit, Parameter, fit_times
+from lab.analysis.screening import screen
 from lab.errors import InputError
-from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance, Timing
+from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance, ScreenedEffect, Timing
 from lab.readers.raw_timing import Took, read_timings
 from lab.rig.identity import lab_ref
 from lab.run_scenario import scenario_of
 from lab.scenario import StepsWorkload
-from lab.store import Run
+from lab.simulate import simulated_cells
+from lab.store import Row, Run
 from lab.validation import growth_rows, has_growth, refuse_unmeasured, run_ref, simulated_frames
 
 if TYPE_CHECKING:
@@ -26,8 +28,17 @@ LARGEST_BLOCKS = 4.0
 Say = Callable[[str], None]
 
 
-def run_calibration(runs: Sequence[Run], say: Say) -> Parameters:
+SEED = 20261124
+"""Of the screening's random places; the fit itself draws nothing."""
+
+_TIMING_SHARE = 0.5
+"""Times are screened from this much less to this much more."""
+
+
+def run_calibration(runs: Sequence[Run], say: Say, *, screening: bool = False) -> Parameters:
     """Fits times first, since growth follows the clock; then log costs; then the residuals' intervals.
+
+    With ``screening`` it also says what each parameter does to growth.
 
     Raises InputError where there is no run, where one is simulated or without rows, and where none has container steps.
     """
@@ -51,6 +62,7 @@ def run_calibration(runs: Sequence[Run], say: Say) -> Parameters:
     not_told = Fitted(name="timing.mount_share", value=parameters.timing.mount_share, identified=False,
                       reason="shows only in which phase a container's inodes are first written; kept")
     told = lab_ref()
+    effects = _effects(runs, parameters, say) if screening else ()
     return parameters.model_copy(update={
         "rate_half_width": _rate_half_width(fits),
         "correlations": {f"service.{fit.kind} {fit.target}.{one} {other}": r for fit in fits
@@ -59,7 +71,8 @@ def run_calibration(runs: Sequence[Run], say: Say) -> Parameters:
         "growth_per_byte": _per_byte(runs),
         "fitted": (*log.fitted, *timing.values(), not_told,
                    *(_service(fit, one) for fit in fits for one in fit.parameters)),
-        "provenance": Provenance(runs=tuple(run_ref(run) for run in runs), lab_version=told.version,
+        "effects": effects,
+        "provenance": Provenance(seed=SEED, runs=tuple(run_ref(run) for run in runs), lab_version=told.version,
                                  lab_commit=told.commit)})
 
 
@@ -106,6 +119,43 @@ def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool =
     return pd.concat([growth_rows(parameters, run, simulated_frames(parameters, run, growth_only=True,
                                                                     first_only=first_only)[0])
                       for run in runs if has_growth(run)], ignore_index=True)
+
+
+def _effects(runs: Sequence[Run], parameters: Parameters, say: Say) -> tuple[ScreenedEffect, ...]:
+    """On the space that one cell a data block size takes before its first removal, all of them together."""
+    run = next(run for run in runs if has_growth(run))
+    scenario = scenario_of(run)
+    chosen: dict[int | None, str] = {}
+    for cell in scenario.cells():
+        if isinstance(cell.workload, StepsWorkload) and cell.target == "layer" and not cell.storage.discard:
+            chosen.setdefault(cell.storage.chunk_size_bytes, cell.id)
+    ranges = {f"log.{name}": (float(min(tried)), float(max(tried))) for name, tried in calibrate.LOG_RANGES.items()}
+    ranges |= {f"timing.{name}": (value * (1 - _TIMING_SHARE), value * (1 + _TIMING_SHARE))
+               for name, value in parameters.timing.model_dump().items() if value}
+    say(f"screening {len(ranges)} parameters on {', '.join(chosen.values())}")
+
+    def taken(values: Mapping[str, float]) -> float:
+        parts = {part: {name.partition(".")[2]: value for name, value in values.items() if name.startswith(part)}
+                 for part in ("log", "timing")}
+        tried = parameters.model_copy(update={
+            "log": LogCosts.model_validate({name: round(value) for name, value in parts["log"].items()}),
+            "timing": Timing.model_validate({**parameters.timing.model_dump(), **parts["timing"]})})
+        return sum(_before_removal(told.measurements) for told in simulated_cells(
+            scenario, tried, [1], run="screening", only=list(chosen.values())))
+
+    return tuple(ScreenedEffect(name=effect.name, mean_absolute_bytes=effect.mean_absolute, spread_bytes=effect.spread)
+                 for effect in screen(ranges, taken, seed=SEED))
+
+
+def _before_removal(rows: Sequence[Row]) -> float:
+    """Growth of all phases up to the first trim or removal, in bytes."""
+    taken = 0.0
+    for row in rows:
+        if row["metric"] == "storage_growth":
+            if str(row["phase"]).split("#")[0] in ("trim", "remove", "remove_image"):
+                break
+            taken += row["value"]
+    return taken
 
 
 def _per_byte(runs: Sequence[Run]) -> dict[str, float]:

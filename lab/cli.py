@@ -199,6 +199,7 @@ def simulate(
 def calibrate(
     runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PARAMS", help="Where the parameters go.")],
+    screening: Annotated[bool, typer.Option("--screen", help="Say what each parameter does to growth, too.")] = False,
     as_json: _JSON = False,
 ) -> None:
     """Fit the model to measured runs.  Prints the parameters with their intervals, and what the runs leave open."""
@@ -206,7 +207,8 @@ def calibrate(
     from lab.readers.parameters import write_parameters
     from lab.store import find_runs
 
-    parameters = run_calibration([run for path in runs for run in find_runs(path)], _say)
+    parameters = run_calibration([run for path in runs for run in find_runs(path)], _say,
+                                 screening=screening)
     write_parameters(parameters, output)
     if as_json:
         print(parameters.model_dump_json(indent=1))
@@ -223,6 +225,13 @@ def _print_parameters(parameters: Parameters) -> None:
         interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
         table.add_row(one.name, f"{one.value:.4g}", interval, str(one.n), "yes" if one.identified else "NO", one.reason)
     Console().print(table)
+    if parameters.effects:
+        effects = Table("parameter", "effect on the space taken, MiB", "its spread, MiB",
+                        title="Morris screening: over each parameter's whole range")
+        for effect in parameters.effects:
+            effects.add_row(effect.name, *(f"{bytes_ / 2**20:.3g}" for bytes_ in (effect.mean_absolute_bytes,
+                                                                                  effect.spread_bytes)))
+        Console().print(effects)
 
 
 @app.command(epilog="Example: `lab validate params.json results/validation`")

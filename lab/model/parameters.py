@@ -87,6 +87,14 @@ class Fitted(_Part):
     """Why not, or what limits it."""
 
 
+class ScreenedEffect(_Part):
+    """Morris's elementary effects on the space taken before the first removal, over the parameter's whole range."""
+
+    name: str
+    mean_absolute_bytes: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    spread_bytes: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class RunRef(_Part):
     """A run that a fit has used."""
 
@@ -123,6 +131,8 @@ class Parameters(_Part):
     fitted: tuple[Fitted, ...] = ()
     correlations: dict[str, Correlation] = Field(default_factory=dict)
     """Between pairs of parameters, as ``a b``, where the fit tells them."""
+    effects: tuple[ScreenedEffect, ...] = ()
+    """What each parameter does to the space taken, where ``lab calibrate --screen`` has looked."""
     provenance: Provenance = Provenance()
 
 
