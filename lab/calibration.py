@@ -18,7 +18,7 @@ from lab.run_scenario import scenario_of
 from lab.scenario import StepsWorkload
 from lab.simulate import simulated_cells
 from lab.store import Row, Run
-from lab.validation import growth_rows, has_growth, refuse_unmeasured, run_ref, simulated_frames
+from lab.validation import clock_ensemble, growth_rows, has_growth, refuse_unmeasured, run_ref, simulated_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,9 @@ def run_calibration(runs: Sequence[Run], say: Say, *, screening: bool = False) -
     fits = fit_times([one for run in runs for one in observations(run, scenario_of(run))])
     say(f"service times of {len(fits)} kinds of storage and target")
     parameters = parameters.model_copy(update={"service": {f"{fit.kind} {fit.target}": fit.times for fit in fits}})
-    rows = _all_rows(runs, parameters)
+    parameters = parameters.model_copy(update={"speed_spread": _speed_spread(runs)})
+    say("the clock's part in the intervals")
+    rows = _all_rows(runs, parameters, clocks=True)
     not_told = Fitted(name="timing.mount_share", value=parameters.timing.mount_share, identified=False,
                       reason="shows only in which phase a container's inodes are first written; kept")
     told = lab_ref()
@@ -112,13 +114,29 @@ def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
     return loss
 
 
-def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of the cells of container steps."""
+def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False,
+              clocks: bool = False) -> pd.DataFrame:
+    """``validate.INCREMENT_COLUMNS`` of the cells of container steps, with ``clocks`` those of other clocks too."""
     import pandas as pd
 
-    return pd.concat([growth_rows(parameters, run, simulated_frames(parameters, run, growth_only=True,
-                                                                    first_only=first_only)[0])
-                      for run in runs if has_growth(run)], ignore_index=True)
+    return pd.concat([growth_rows(
+        parameters, run, simulated_frames(parameters, run, growth_only=True, first_only=first_only)[0],
+        clock_ensemble(parameters, run) if clocks else ()) for run in runs if has_growth(run)], ignore_index=True)
+
+
+def _speed_spread(runs: Sequence[Run]) -> float:
+    """Pooled standard deviation of ln(seconds) of the daemon's starts on one storage, over repetitions and runs.
+
+    0 where no storage was set up twice.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = pd.concat([run.measurements for run in runs], ignore_index=True)
+    starts = rows[rows["metric"] == "daemon_start"]
+    groups = [np.log(part.to_numpy(dtype=float)) for _, part in starts.groupby("storage")["value"] if len(part) > 1]
+    freedom = sum(len(group) - 1 for group in groups)
+    return float(np.sqrt(sum(((group - group.mean()) ** 2).sum() for group in groups) / freedom)) if freedom else 0.0
 
 
 def _effects(runs: Sequence[Run], parameters: Parameters, say: Say) -> tuple[ScreenedEffect, ...]:

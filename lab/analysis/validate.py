@@ -24,16 +24,20 @@ LEVEL = 0.9
 
 KEYS = ["cell", "repetition", "phase"]
 INCREMENT_COLUMNS = (*KEYS, "storage", "target", "workload", "order", "measured", "simulated", "straight",
-                     "measured_occupancy", "simulated_occupancy", "straight_occupancy", "chunk_bytes")
+                     "measured_occupancy", "simulated_occupancy", "straight_occupancy", "low", "high", "unit_bytes",
+                     "chunk_bytes")
 
 
 def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mapping[str, str],
-               chunk_bytes: Mapping[str, int], per_byte: Mapping[str, float]) -> pd.DataFrame:
+               chunk_bytes: Mapping[str, int], per_byte: Mapping[str, float], containers: Mapping[str, int],
+               ensemble: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
     """One row a phase that both runs have (``INCREMENT_COLUMNS``).
 
     ``straight`` is the rule of thumb: each phase takes what the application wrote times ``per_byte``, the storage's
     average in the runs of the fit (by storage and target, as ``direct-lvm layer``; 1 where it is not there), and gives
-    nothing back.  ``kinds`` and ``chunk_bytes`` by cell; 4096 where a cell has no data block.
+    nothing back.  ``kinds``, ``chunk_bytes`` and ``containers`` by cell; 4096 where a cell has no data block.
+    ``low`` and ``high`` are the ends of what the ``ensemble`` gave, simulations like ``simulated`` that differ by their
+    clocks; ``unit_bytes`` is a data block for each container.
     """
     import pandas as pd
 
@@ -49,6 +53,12 @@ def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mappin
     for name in ("measured", "simulated", "straight"):
         both[f"{name}_occupancy"] = both.groupby(["cell", "repetition"], sort=False)[name].cumsum()
     both["chunk_bytes"] = [chunk_bytes.get(cell, 4096) for cell in both["cell"]]
+    both["unit_bytes"] = both["chunk_bytes"] * [containers.get(cell, 1) for cell in both["cell"]]
+    for number, member in enumerate(ensemble):
+        grown = _growth(member).set_index(KEYS)["growth"].rename(f"member{number}")
+        both = both.merge(grown.reset_index(), on=KEYS, how="left")
+    members = both[["simulated", *(f"member{number}" for number in range(len(ensemble)))]]
+    both["low"], both["high"] = members.min(axis=1), members.max(axis=1)
     return pd.DataFrame(both[list(INCREMENT_COLUMNS)])
 
 
@@ -121,17 +131,30 @@ class Coverage:
 
 
 def half_widths(rows: pd.DataFrame, level: float = LEVEL) -> dict[str, float]:
-    """Half-widths of intervals, in data blocks, by kind of phase, from the residuals of the runs of a fit.
+    """What intervals are widened by, in units of ``unit_bytes``, by kind of phase, from the runs of a fit.
 
-    Split conformal prediction: the ⌈(n + 1) level⌉-th smallest of |residual|.  A kind of phase that the fit has not
-    seen gets that over all, under the empty name.  Source: Lei et al., Distribution-Free Predictive Inference for
-    Regression, JASA 113 (2018), 2.2.
+    Conformalised quantiles: the ⌈(n + 1) level⌉-th smallest of how far the measured increment lies outside ``low`` to
+    ``high``, 0 where it lies inside.  A kind of phase that the fit has not seen gets that over all, under the empty
+    name.  Source: Romano, Patterson, Candès, Conformalized Quantile Regression, NeurIPS 32 (2019).
     """
-    blocks = ((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"]).groupby(
-        rows["phase"].str.split("#").str[0])
-    widths = {str(kind): conformal(sorted(values), level) for kind, values in blocks}
-    everything = sorted((rows["simulated"] - rows["measured"]).abs() / rows["chunk_bytes"])
-    return {**widths, "": conformal(everything, level)}
+    outside = _outside(rows)
+    widths = {str(kind): conformal(sorted(values), level) for kind, values in outside.groupby(_kinds(rows))}
+    return {**widths, "": conformal(sorted(outside), level)}
+
+
+def _outside(rows: pd.DataFrame) -> pd.Series[float]:
+    """How far each increment lies outside its ensemble, in units."""
+    import pandas as pd
+
+    below, above = rows["low"] - rows["measured"], rows["measured"] - rows["high"]
+    farthest = pd.concat([below, above], axis=1).max(axis=1).clip(lower=0)
+    outside: pd.Series[float] = farthest / rows["unit_bytes"]
+    return outside
+
+
+def _kinds(rows: pd.DataFrame) -> pd.Series[str]:
+    kinds: pd.Series[str] = rows["phase"].str.split("#").str[0]
+    return kinds
 
 
 def conformal(ordered: Sequence[float], level: float) -> float:
@@ -141,12 +164,11 @@ def conformal(ordered: Sequence[float], level: float) -> float:
 
 
 def coverage(rows: pd.DataFrame, widths: Mapping[str, float]) -> Coverage:
-    """How many measured increments lie within the half-width of the simulated one."""
+    """How many measured increments lie within what the ensemble gave, widened by ``widths``."""
     from scipy.stats import beta
 
-    kinds = rows["phase"].str.split("#").str[0]
-    allowed = kinds.map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float) * rows["chunk_bytes"]
-    covered, n = int(((rows["simulated"] - rows["measured"]).abs() <= allowed + 0.5).sum()), len(rows)
+    allowed = _kinds(rows).map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float)
+    covered, n = int((_outside(rows) <= allowed + 1e-9).sum()), len(rows)
     low = float(beta.ppf(0.025, covered, n - covered + 1)) if covered else 0.0
     high = float(beta.ppf(0.975, covered + 1, n - covered)) if covered < n else 1.0
     return Coverage(covered, n, low, high)

@@ -70,6 +70,11 @@ class Timing(_Part):
     sync_seconds: Seconds = 0.04
     """Of one ``sync``."""
 
+    def at(self, speed: float, mount_share: float) -> Timing:
+        """The same on a machine on which all takes ``speed`` times as long."""
+        seconds = {name: value * speed for name, value in self.model_dump(exclude={"mount_share"}).items()}
+        return Timing(mount_share=mount_share, **seconds)
+
 
 class Fitted(_Part):
     """A parameter with what the data say of it."""
@@ -124,8 +129,11 @@ class Parameters(_Part):
     """By kind of storage and target, as ``direct-lvm layer`` (``storage_kind``)."""
     rate_half_width: Ratio = 0.0
     """Half-width of the 90 % interval of the logarithm of a ratio of two storages' bandwidths."""
+    speed_spread: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)] = 0.0
+    """Standard deviation of the logarithm of how long the same takes from one time to another."""
     growth_half_widths: dict[str, Blocks] = Field(default_factory=dict)
-    """Half-widths of 90 % intervals of a phase's growth, in data blocks, by kind of phase; "" for any other."""
+    """What 90 % intervals of a phase's growth are widened by beyond what the clock leaves open, in data blocks a
+    container, by kind of phase; "" for any other."""
     growth_per_byte: dict[str, Ratio] = Field(default_factory=dict)
     """Bytes taken for each byte written, by storage and target: what a straight line goes by."""
     fitted: tuple[Fitted, ...] = ()

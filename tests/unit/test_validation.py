@@ -41,7 +41,8 @@ MIB = 1024.0**2
 def compared(measured: Mapping[str, float], simulated: Mapping[str, float],
              written: Mapping[str, float] | None = None) -> pd.DataFrame:
     return validate.increments(frame(measured, written), frame(simulated), kinds={"direct-lvm.layer.w": "direct-lvm"},
-                               chunk_bytes={"direct-lvm.layer.w": 65536}, per_byte={"direct-lvm layer": 2.0})
+                               chunk_bytes={"direct-lvm.layer.w": 65536}, per_byte={"direct-lvm layer": 2.0},
+                               containers={"direct-lvm.layer.w": 2})
 
 
 def test_the_errors_are_those_of_the_phases_and_of_their_sums() -> None:
@@ -62,21 +63,31 @@ def test_without_phases_there_is_no_score() -> None:
     assert math.isnan(score.increment_mape)
 
 
-def test_intervals_come_from_residuals_and_cover_what_they_say() -> None:
-    rows = pd.DataFrame({"phase": [f"write#{n}" for n in range(1, 20)], "measured": [0.0] * 19,
-                         "simulated": [n * 65536.0 for n in range(19)], "chunk_bytes": [65536] * 19})
+def outside(phases: list[str], by_units: list[float]) -> pd.DataFrame:
+    """Increments that lie so many units above what an ensemble gave, a unit being two data blocks."""
+    return pd.DataFrame({"phase": phases, "low": 0.0, "high": 65536.0, "unit_bytes": 2 * 65536,
+                         "measured": [65536.0 + units * 2 * 65536 for units in by_units]})
+
+
+def test_intervals_are_widened_by_what_lies_outside_and_cover_what_they_say() -> None:
+    rows = outside([f"write#{n}" for n in range(1, 20)], [float(n) for n in range(19)])
     widths = validate.half_widths(rows)
-    assert widths["write"] == 17.0                      # the 18th smallest of 0 to 18: ⌈20 × 0.9⌉
-    assert widths == {"write": 17.0, "": 17.0}
+    assert widths == {"write": 17.0, "": 17.0}          # the 18th smallest of 0 to 18: ⌈20 × 0.9⌉
     found = validate.coverage(rows, widths)
     assert (found.covered, found.n) == (18, 19)
     assert found.low < 18 / 19 < found.high
 
 
 def test_a_kind_of_phase_that_the_fit_has_not_seen_takes_the_width_of_all() -> None:
-    rows = pd.DataFrame({"phase": ["log"], "simulated": [3 * 65536.0], "measured": [0.0], "chunk_bytes": [65536]})
+    rows = outside(["log"], [3.0])
     assert validate.coverage(rows, {"write": 0.0, "": 3.0}).covered == 1
     assert validate.coverage(rows, {"write": 0.0, "": 2.0}).covered == 0
+
+
+def test_an_ensemble_spans_what_its_members_gave() -> None:
+    rows = validate.increments(frame({"a": 3.0, "b": 9.0}), frame({"a": 2.0, "b": 2.0}), kinds={}, chunk_bytes={},
+                               per_byte={}, containers={}, ensemble=[frame({"a": 1.0, "b": 4.0}), frame({"a": 5.0})])
+    assert rows[["low", "high"]].to_numpy().tolist() == [[1.0, 5.0], [2.0, 4.0]]
 
 
 def test_the_time_to_a_share_of_the_growth_is_the_first_sample_there() -> None:
