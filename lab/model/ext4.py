@@ -38,6 +38,8 @@ class Ext4:
         self._enter(path, 1)
 
     def create(self, path: str, size_bytes: int) -> None:
+        if parent_of(path) not in self._folders:
+            raise KeyError(parent_of(path))
         if path in self._lengths:
             self.remove(path)
         self._lengths[path], self._held[path] = size_bytes, range(blocks_of(size_bytes))
@@ -65,6 +67,8 @@ class Ext4:
         if path in self._lengths:
             self._unlink(path)
             return
+        if path not in self._folders:
+            raise KeyError(path)
         below = f"{path}/"
         for file in [file for file in self._lengths if file.startswith(below)]:
             self._unlink(file)
@@ -95,7 +99,7 @@ class Ext4:
         """One entry more or fewer in the folder above; it grows by whole blocks, and never shrinks."""
         folder = parent_of(path)
         if folder not in self._folders:
-            return
+            return                      # it goes as well
         before, self._folders[folder] = self._folders[folder], self._folders[folder] + step
         if step > 0:
             self._blocks += self._more(self._folders[folder]) - self._more(before)

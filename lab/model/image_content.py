@@ -74,6 +74,7 @@ def unpack(layer: Layer, onto: FileSystem, root: str, *, whiteouts: bool) -> Non
         if (hidden := entry.hides) is not None:
             target = f"{root}/{hidden}"
             if whiteouts:
+                onto.make_folders(parent_of(target))
                 onto.create(target, 0)
             elif onto.exists(target):
                 onto.remove(target)

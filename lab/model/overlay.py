@@ -7,7 +7,7 @@ until they are written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from itertools import count
 
 from lab.model.filesystem import FileSystem, parent_of
@@ -20,9 +20,9 @@ _ROOT = "overlay2"
 class OverlayView:
     """What a container sees, as a file system of its own; all that it writes goes to ``upper``."""
 
-    def __init__(self, below: FileSystem, upper: str, lowers: tuple[str, ...]) -> None:
-        """``lowers``: the layers' folders, the highest first."""
-        self._below, self._upper, self._lowers = below, upper, lowers
+    def __init__(self, below: FileSystem, upper: str, lowers: tuple[str, ...], whiteouts: Container[str]) -> None:
+        """``lowers``: the layers' folders, the highest first; ``whiteouts``: what in them hides, and is no file."""
+        self._below, self._upper, self._lowers, self._whiteouts = below, upper, lowers, whiteouts
         self.discard = below.discard
         self._hidden: set[str] = set()
         self._own: set[str] = set()
@@ -90,12 +90,14 @@ class OverlayView:
 
     def _lower(self, path: str) -> str | None:
         """Where the highest lower layer that has it keeps it; None where none has, or where it was removed."""
-        above = path
-        while above:
-            if above in self._hidden:
+        if any(one in self._hidden for one in _with_parents(path)):
+            return None
+        for lower in self._lowers:
+            if any(f"{lower}/{one}" in self._whiteouts for one in _with_parents(path)):
                 return None
-            above = parent_of(above)
-        return next((place for lower in self._lowers if self._below.exists(place := f"{lower}/{path}")), None)
+            if self._below.exists(f"{lower}/{path}"):
+                return f"{lower}/{path}"
+        return None
 
     def _copy_up(self, path: str) -> None:
         lower = self._lower(path)
@@ -110,6 +112,12 @@ class OverlayView:
         self._own.add(path)
 
 
+def _with_parents(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = parent_of(path)
+
+
 class Overlay2:
     """The driver: images' layers, and containers on them."""
 
@@ -117,6 +125,7 @@ class Overlay2:
         self.below = below
         self._layers: dict[tuple[Layer, ...], str] = {}      # a layer and all below it -> its folder
         self._users: dict[str, int] = {}
+        self._whiteouts: set[str] = set()
         self._numbers = count(1)
 
     def load(self, image: ImageContent) -> None:
@@ -126,6 +135,7 @@ class Overlay2:
             if chain not in self._layers:
                 self._layers[chain] = folder = self._folder(f"layer{next(self._numbers)}", "committed")
                 unpack(chain[-1], self.below, f"{folder}/diff", whiteouts=True)
+                self._whiteouts.update(f"{folder}/diff/{entry.hides}" for entry in chain[-1] if entry.hides)
                 self._users[folder] = 0
             self._users[self._layers[chain]] += 1
         self.below.sync()
@@ -143,7 +153,7 @@ class Overlay2:
     def create(self, name: str, image: ImageContent, mount_points: Iterable[str]) -> OverlayView:
         """A container's layers, the init layer's and its own, with the folders that its mounts need."""
         lowers = tuple(f"{self._layers[image.layers[:height]]}/diff" for height in range(len(image.layers), 0, -1))
-        init = OverlayView(self.below, f"{self._folder(f'{name}-init', 'committed')}/diff", lowers)
+        init = OverlayView(self.below, f"{self._folder(f'{name}-init', 'committed')}/diff", lowers, self._whiteouts)
         for folder in INIT_FOLDERS:
             if not init.exists(folder):
                 init.make_folders(folder)
@@ -151,7 +161,7 @@ class Overlay2:
             init.create(file, 0)
         own = self._folder(name)
         self.below.make_folders(f"{own}/merged")
-        view = OverlayView(self.below, f"{own}/diff", (f"{_ROOT}/{name}-init/diff", *lowers))
+        view = OverlayView(self.below, f"{own}/diff", (f"{_ROOT}/{name}-init/diff", *lowers), self._whiteouts)
         for folder in mount_points:
             if not view.exists(folder):
                 view.make_folders(folder)
