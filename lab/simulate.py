@@ -118,32 +118,34 @@ def digest_of(parameters: Parameters) -> str:
 
 def _run_block(block: Block, scenario: Scenario, machine: MachineSpec, parameters: Parameters,
                run: str) -> Iterator[SimulatedCell]:
-    """The cells of one build."""
-    images = {job.cell.workload: image_of(job.cell.workload) for job in block.jobs if job.cell is not None}
-    storage = build_storage(block.setup.storage, machine.pool_disk_bytes, parameters.log)
-    host = Host(storage, parameters.timing)
-    try:
-        for name in sorted({workload.image for workload in images if workload.image_file is None}):
-            storage.load(box_image(name))
-    except PoolFull:
-        full = Failure(kind="PoolFull", argv=["docker", "load"], returncode=None,
-                       output="the pool is too small for the images")
-        yield from (SimulatedCell(job, [], [], full) for job in block.jobs)
-        return
+    """The cells of one build; after one that failed the storage is built anew, as the runner does it."""
+    host: Host | None = None
     for job in block.jobs:
         assert job.cell is not None
         workload = job.cell.workload
-        error: Failure | None = None
-        try:
-            storage.load(images[workload])
-            host.run_cell(_process(host, job.cell, images[workload], scenario.seed + job.repetition,
-                                  parameters))
-        except (CellFailed, PoolFull) as failure:
-            error = Failure(kind="CellFailed", argv=[], returncode=None, output=str(failure))
         keys = {"run": run, "cell": job.cell_id, "storage": job.cell.storage.label, "target": job.cell.target,
                 "workload": workload.name, "repetition": job.repetition, "arm": job.arm, "source": SIMULATED}
-        yield (SimulatedCell(job, [], [], error) if error else
-               SimulatedCell(job, list(_measurements(host, keys)), list(_samples(host, keys)), None))
+        try:
+            host = host or _built(block, machine, parameters)
+            image = image_of(workload)
+            host.storage.load(image)
+            host.run_cell(_process(host, job.cell, image, scenario.seed + job.repetition, parameters))
+        except (CellFailed, PoolFull) as failure:
+            said = "the pool is too small for the images" if isinstance(failure, PoolFull) else str(failure)
+            host = None
+            yield SimulatedCell(job, [], [], Failure(kind=type(failure).__name__, argv=[], returncode=None,
+                                                     output=said))
+        else:
+            yield SimulatedCell(job, list(_measurements(host, keys)), list(_samples(host, keys)), None)
+
+
+def _built(block: Block, machine: MachineSpec, parameters: Parameters) -> Host:
+    """The storage with the box's images that its cells need.  Raises PoolFull where they do not fit."""
+    storage = build_storage(block.setup.storage, machine.pool_disk_bytes, parameters.log)
+    for name in sorted({job.cell.workload.image for job in block.jobs
+                        if job.cell is not None and job.cell.workload.image_file is None}):
+        storage.load(box_image(name))
+    return Host(storage, parameters.timing)
 
 
 def _process(host: Host, cell: Cell, image: ImageContent, seed: int, parameters: Parameters) -> Process:

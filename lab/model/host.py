@@ -28,7 +28,8 @@ from lab.model.image_content import ImageContent
 from lab.model.job_counts import FileState, counts_of
 from lab.model.parameters import Timing
 from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
-from lab.model.xfs import WORKER_SECONDS
+from lab.model.thinpool import PoolRefused
+from lab.model.xfs import WORKER_SECONDS, NoRoom
 from lab.scenario import StepsWorkload
 from lab.scenario_steps import Step
 
@@ -107,11 +108,18 @@ class Host:
         except Refused:
             raise CellFailed("the daemon refuses: less than 10 % of the pool is free") from None
         except PoolFull:
-            raise CellFailed("the pool is full, and the writer has waited in vain") from None
+            failed = self.storage.failed
+            raise CellFailed("the pool failed: its metadata is full" if failed else
+                             "the pool is full, and the writer has waited in vain") from None
+        except PoolRefused as refused:
+            raise CellFailed(refused.message) from None
+        except NoRoom:
+            raise CellFailed("the container's file system is full") from None
         finally:
             self._sampling = False
-            for name in list(self.storage.running):
-                self.storage.stop(name)
+            with suppress(PoolRefused):         # of a pool that has failed
+                for name in list(self.storage.running):
+                    self.storage.stop(name)
 
     # -- the workloads ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from lab.model.job_counts import Surface
 from lab.model.overlay import Overlay2
 from lab.model.parameters import LogCosts
 from lab.model.thin_disk import PoolFull, ThinDisk
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.thinpool import PoolConfig, PoolMode, ThinPool
 from lab.model.volume_group import VolumeGroup
 from lab.model.xfs import Xfs
 from lab.model.xfs_geometry import xfs_geometry
@@ -211,6 +211,11 @@ class Storage:
 
     def _disks(self) -> Sequence[ThinDisk]:
         return [running.device.own.disk for running in self.running.values() if running.device is not None]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the pool takes no more writes at all."""
+        return self.mapper is not None and self.mapper.pool.mode in (PoolMode.FAIL, PoolMode.READ_ONLY)
 
     # -- space ------------------------------------------------------------------------------------------
 

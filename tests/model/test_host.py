@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from lab.model.devicemapper import DeviceMapper
+from lab.model.ext4 import Ext4
 from lab.model.host import NO_SPACE_SECONDS, CellFailed, Host
 from lab.model.parameters import Timing
-from lab.model.storage import build_storage
+from lab.model.storage import Storage, build_storage
+from lab.model.thinpool import PoolConfig, ThinPool
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.readers.image_archive import box_image
 from lab.scenario import Scenario, StepsWorkload, load_scenario
@@ -168,3 +170,20 @@ def test_discards_go_down_at_once_with_the_mount_option_and_with_a_trim_without(
     assert plain["trim"] <= -60 * MIB
     assert mounted["delete"] <= -60 * MIB
     assert mounted["trim"] >= 0
+
+
+def test_a_pool_whose_metadata_is_full_fails_the_cell_and_says_why(tmp_path: Path) -> None:
+    asked = scenario(tmp_path, "start, write: {amount: 2000MiB, files: 1}",
+                     "{storage: direct-lvm, chunk_size: 64KiB}")
+    pool = ThinPool(PoolConfig(65536, 60_000, 160, skip_block_zeroing=True))
+    files = Ext4()
+    host = Host(Storage(asked.storages[0], files, files, mapper=DeviceMapper(pool)), Timing())
+    with pytest.raises(CellFailed, match="its metadata is full"):
+        ran(asked, host=host)
+    assert host.storage.failed
+
+
+def test_a_file_system_of_ten_gib_can_be_filled(tmp_path: Path) -> None:
+    asked = scenario(tmp_path, "start, write: {amount: 11GiB, files: 11}", "loop-lvm")
+    with pytest.raises(CellFailed, match="file system is full"):
+        ran(asked)
