@@ -15,6 +15,8 @@ from lab.analysis.comparisons import BANDWIDTHS, COMPARED, SPACE, arm_ratios, us
 from lab.analysis.drawings import Drawing, all_labels, figures, workloads_of
 from lab.analysis.findings import DRIFT_LIMIT, findings, machine_sentence, worst_drift
 from lab.analysis.findings import summary_sentences as summary_sentences
+from lab.analysis.overlay import pair_runs
+from lab.analysis.overlay_section import overlaid
 from lab.analysis.page import Html, environment
 from lab.analysis.tables import (
     Table,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 def write_report(runs: list[Run], out: Path | None = None) -> Path:
     """Writes one page for the runs, a section each, and each run's figures as PNG files in ``<run>/figures/``.
 
+    A measured run and a simulated one of the same scenario file are laid over each other first; those figures go to
+    the simulated run's folder.
     ``out`` is ``report.html`` in the first run's folder by default.  Raises
     InputError where there is no run, or where the page cannot be written.
     """
@@ -48,9 +52,13 @@ def write_report(runs: list[Run], out: Path | None = None) -> Path:
         drawings = figures(run, style)
         _write_figures(run, drawings)
         sections.append(_section(run, drawings, f"run{index}"))
+    pairs, notes = pair_runs(runs)
+    overlays = [overlaid(pair, style) for pair in pairs]
+    for one in overlays:
+        _write_figures(one.pair.simulated, one.drawings)
     page = environment().from_string(files("lab.analysis").joinpath("report.html.j2").read_text(encoding="utf-8"))
     title = runs[0].manifest.scenario.question if len(runs) == 1 else f"{len(runs)} runs"
-    html = page.render(title=clean(title), sections=sections)
+    html = page.render(title=clean(title), sections=sections, overlays=overlays, notes=notes)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, html.encode("utf-8", "replace"))
