@@ -361,12 +361,15 @@ def _progress() -> Callable[[int, int, str, float | None], None]:
     return show
 
 
-@app.command(epilog="Example: `lab report results/quickstart`")
+@app.command(epilog="Examples: `lab report results/quickstart`; `lab report MEASURED SIMULATED`")
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders above some.", metavar="RUN...")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the page goes.")] = None,
 ) -> None:
-    """Write one self-contained HTML page, and its figures as PNG.  Prints the page's path."""
+    """Write one self-contained HTML page, and its figures as PNG.  Prints the page's path.
+
+    A measured run and a simulated one of the same scenario file are laid over each other, phase by phase.
+    """
     from lab.analysis.report import write_report
     from lab.store import find_runs
 

@@ -156,3 +156,8 @@ class Manifest(_Record):
     baseline: BaselineRecord | None = None
     """The arm that ``scenario``, the candidate, was measured against; None in a run of one scenario."""
     repeat_until: RepeatRecord | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no machine ran: its ``accelerator`` is ``SIMULATED``, and the numbers are the model's."""
+        return self.machine.accelerator == SIMULATED

@@ -41,7 +41,7 @@ from lab.store import Row, RunWriter, write_atomically
 Progress = Callable[[int, int, str], None]
 """Called with cells done, cells in all, and the next cell's id."""
 
-ACCELERATOR = "simulated"
+ACCELERATOR = SIMULATED
 """A manifest's ``machine.accelerator`` where no machine ran."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,12 +50,11 @@ def figures(run: Run, style: dict[str, plots.Style] | None = None) -> list[Drawi
 
         def add(kind: str, figure: Figure | None, what: str, caption: str, name: str = name) -> None:
             if figure is not None:
-                taken = {drawing.name for drawing in drawings}
-                slug = base = re.sub(r"[^a-z0-9]+", "-", f"{kind} {name}".lower()).strip("-")[:80]
-                number = 2
-                while slug in taken:
-                    slug, number = f"{base}-{number}", number + 1
-                drawings.append(Drawing(slug, name, f"{what}: {name}", caption, figure))
+                if run.manifest.simulated:
+                    plots.entitle(figure, f"{figure.get_suptitle()} (simulated)")
+                    what, caption = f"{what}, simulated", f"Simulated: nothing was measured. {caption}"
+                drawings.append(Drawing(slug(f"{kind} {name}", {drawing.name for drawing in drawings}), name,
+                                        f"{what}: {name}", caption, figure))
 
         add("space-steps", plots.space_steps(m, workload, style), "Space that each phase added or gave back",
             "Right of zero: space taken. Left: given back. Bars are medians, points single repetitions; a black tick "
@@ -71,7 +70,8 @@ def figures(run: Run, style: dict[str, plots.Style] | None = None) -> list[Drawi
             add(f"space-over-time-{target}", plots.space_over_time(s, workload, target, style), "Space over time",
                 "A panel a storage, one scale. Bands are the phases of the first repetition, thin lines the other "
                 "repetitions. A dotted line is what loop-lvm's sparse file occupies on its disk.")
-    running = running_ratios(stats.prepare(m), run.manifest.repeat_until) if len(m) else []
+    measured = len(m) and not run.manifest.simulated        # a simulation has no noise that repetitions could settle
+    running = running_ratios(stats.prepare(m), run.manifest.repeat_until) if measured else []
     if (figure := plots.interval_against_n(running[:RUNNING_SHOWN])) is not None:
         which = (f"These are {RUNNING_SHOWN} of {len(running)} ratios, those with the widest intervals. "
                  if len(running) > RUNNING_SHOWN else "")
@@ -81,6 +81,19 @@ def figures(run: Run, style: dict[str, plots.Style] | None = None) -> list[Drawi
             f"{stats.LEVEL:.0%} interval, from {stats.MIN_N} on. A shaded band is the width that the run was repeated "
             "for.", figure))
     return drawings
+
+
+def slug(words: str, taken: Collection[str]) -> str:
+    """A safe file name without its suffix, that none of the others has.
+
+    >>> slug("space steps files", []), slug("a/b", ["a-b"])
+    ('space-steps-files', 'a-b-2')
+    """
+    name = base = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80]
+    number = 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    return name
 
 
 def _running_words(run: Run) -> str:

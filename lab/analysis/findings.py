@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import plots, stats
+from lab.analysis import plots, simulated, stats
 from lab.analysis.comparisons import (
     BANDWIDTHS,
     GROWTH_FLOOR_BYTES,
@@ -46,6 +46,8 @@ def summary_sentences(run: Run) -> list[str]:
 def findings(run: Run) -> list[Finding]:
     """The summary by topic: the run itself, its arms, space, first write, layer and volume, storages, noise."""
     frame = stats.prepare(run.measurements)
+    if run.manifest.simulated:
+        return _findings_of_the_model(run, frame)
     found = [Finding("The run", _completeness(run))]
     if frame.empty:
         found[0].sentences.append("Nothing was measured, so there is nothing to compare.")
@@ -59,8 +61,17 @@ def findings(run: Run) -> list[Finding]:
     return [finding for finding in found if finding.sentences]
 
 
+def _findings_of_the_model(run: Run, frame: pd.DataFrame) -> list[Finding]:
+    """Space only: the model's times are parameters, of which no storage is the winner."""
+    found = [Finding("The run", simulated.run_sentences(run.manifest))]
+    space = _space_sentences(frame) if len(frame) else []
+    return [*found, *([Finding("Space", space)] if space else [])]
+
+
 def machine_sentence(run: Run) -> str:
-    """What the machine was, and what that makes of its times."""
+    """What the machine was, and what that makes of its times; of a simulated run that there was none."""
+    if run.manifest.simulated:
+        return simulated.machine_sentence(run.manifest)
     m = run.manifest.machine
     what = (f"{m.cpus} processors ({m.cpu_model}), {format_bytes(m.memory_bytes)} of memory, "
             f"pool disk {format_bytes(m.pool_disk_bytes)} and spare disk {format_bytes(m.spare_disk_bytes)} "

@@ -10,11 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import plots, stats
+from lab.analysis import plots, simulated, stats
 from lab.analysis.comparisons import BANDWIDTHS, COMPARED, SPACE, arm_ratios, usual_reference
 from lab.analysis.drawings import Drawing, all_labels, figures, workloads_of
 from lab.analysis.findings import DRIFT_LIMIT, findings, machine_sentence, worst_drift
 from lab.analysis.findings import summary_sentences as summary_sentences
+from lab.analysis.overlay import pair_runs
+from lab.analysis.overlay_section import overlaid
 from lab.analysis.page import Html, environment
 from lab.analysis.tables import (
     Table,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 def write_report(runs: list[Run], out: Path | None = None) -> Path:
     """Writes one page for the runs, a section each, and each run's figures as PNG files in ``<run>/figures/``.
 
+    A measured run and a simulated one of the same scenario file are laid over each other first; those figures go to
+    the simulated run's folder.
     ``out`` is ``report.html`` in the first run's folder by default.  Raises
     InputError where there is no run, or where the page cannot be written.
     """
@@ -48,9 +52,13 @@ def write_report(runs: list[Run], out: Path | None = None) -> Path:
         drawings = figures(run, style)
         _write_figures(run, drawings)
         sections.append(_section(run, drawings, f"run{index}"))
+    pairs, notes = pair_runs(runs)
+    overlays = [overlaid(pair, style) for pair in pairs]
+    for one in overlays:
+        _write_figures(one.pair.simulated, one.drawings)
     page = environment().from_string(files("lab.analysis").joinpath("report.html.j2").read_text(encoding="utf-8"))
     title = runs[0].manifest.scenario.question if len(runs) == 1 else f"{len(runs)} runs"
-    html = page.render(title=clean(title), sections=sections)
+    html = page.render(title=clean(title), sections=sections, overlays=overlays, notes=notes)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, html.encode("utf-8", "replace"))
@@ -96,14 +104,8 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, An
         "anchor": anchor, "manifest": m, "question": clean(m.scenario.question),
         "machine": clean(machine_sentence(run)),
         "findings": findings(run), "asked": _asked(run), "workloads": workloads,
-        "setup": median_tables(setup, key=True), "verdicts": verdict_table(frame, summary),
-        "glance": _glance(frame), "running": [d for d in drawings if not d.workload],
-        "variation": variation_tables(frame),
-        "ratios": [ratio_table(arm_ratios(frame, (*COMPARED, *SPACE)), "Candidate ÷ baseline"),
-                   ratio_table(stats.rewrite_against_first(frame, ("write_bandwidth", "write_latency_p99",
-                                                                    "sync_latency_p99")), "Rewrite ÷ first write"),
-                   ratio_table(stats.layer_against_volume(frame, COMPARED), "Layer ÷ volume"),
-                   ratio_table(stats.ratios(frame, COMPARED), "Storage ÷ storage")],
+        "setup": median_tables(setup, key=True), "running": [d for d in drawings if not d.workload],
+        "model": simulated.parameters_told(m) if m.simulated else None, **_compared(m, frame, summary),
         "storages": storage_table(m), "failed": failed, "drift": None if drift is None else f"{drift:+.3%}",
         "drifted": drift is not None and abs(drift) > DRIFT_LIMIT,
         "clock": Table("Guest's clock against the host's", ["checked at (UTC)", "guest, s", "host, s", "drift, %"],
@@ -116,6 +118,20 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, An
         "scenario_texts": [(name, clean(file.read_text(errors="replace"))) for name, file in (
             ("The baseline's scenario file", run.path / "baseline.yaml"),
             ("The scenario file", run.path / "scenario.yaml")) if file.is_file()],
+    }
+
+
+def _compared(m: Manifest, frame: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:
+    """What is fast against what, and how much it varies: of measured runs only, for a model's times are parameters."""
+    if m.simulated:
+        return {"verdicts": None, "glance": [], "variation": [], "ratios": []}
+    return {
+        "verdicts": verdict_table(frame, summary), "glance": _glance(frame), "variation": variation_tables(frame),
+        "ratios": [ratio_table(arm_ratios(frame, (*COMPARED, *SPACE)), "Candidate ÷ baseline"),
+                   ratio_table(stats.rewrite_against_first(frame, ("write_bandwidth", "write_latency_p99",
+                                                                    "sync_latency_p99")), "Rewrite ÷ first write"),
+                   ratio_table(stats.layer_against_volume(frame, COMPARED), "Layer ÷ volume"),
+                   ratio_table(stats.ratios(frame, COMPARED), "Storage ÷ storage")],
     }
 
 
@@ -169,8 +185,9 @@ def _provenance(m: Manifest) -> list[tuple[str, str]]:
             ("scenario file", m.scenario.file), ("scenario SHA-256", m.scenario.sha256), ("seed", str(m.seed)),
             *([("baseline's file", m.baseline.file), ("baseline's SHA-256", m.baseline.sha256),
                ("baseline's seed", str(m.baseline.seed))] if m.baseline is not None else []),
-            ("box", m.machine.box), ("host kernel", m.machine.host_kernel)]
-    return [(clean(k), clean(v)) for k, v in [*rows, *m.versions.items()]]
+            *(simulated.provenance(m) if m.simulated else
+              [("box", m.machine.box), ("host kernel", m.machine.host_kernel), *m.versions.items()])]
+    return [(clean(k), clean(v)) for k, v in rows]
 
 
 def _write_figures(run: Run, drawings: Sequence[Drawing]) -> None:

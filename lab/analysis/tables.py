@@ -76,7 +76,7 @@ def median_tables(summary: pd.DataFrame, *, key: bool) -> list[Table]:
 
 def _median_cell(row: dict[str, Any] | None, factor: float) -> tuple[str, str]:
     if row is None:
-        return "–", "not measured"
+        return "–", "no value"
     low, high = optional(row["low"]), optional(row["high"])
     small = f"{_NOTE}n = {row['n']}"
     if low is not None and high is not None:
