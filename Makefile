@@ -23,7 +23,7 @@ quickstart: .venv/.ready ## Install what is missing, measure three storages in a
 
 # Hours of measuring: what results/ holds, once more, beside it.  Called again, it goes on where it stopped.
 REFERENCE := results/repeated
-REFERENCE_RUNS := reference/reference reference/reference-traces reference/autoextend \
+REFERENCE_RUNS := reference/reference reference/reference-traces reference/reference-small reference/autoextend \
 	validation/churn validation/deep validation/large validation/mixed
 .PHONY: reference
 reference: .venv/.ready ## Measure the reference, validation and A/A runs again (hours; goes on if interrupted)
