@@ -50,7 +50,7 @@ def test_the_replay_is_the_kernel_at_every_step() -> None:
         assert step.expect is not None
         assert step.mapped_blocks == step.expect["mapped_blocks"], step.title
         assert step.used_data_blocks == step.expected_data_blocks, step.title
-    assert [step.used_data_blocks for step in result.steps] == [356, 420, 422, 390, 406, 342, 342]
+    assert [step.used_data_blocks for step in result.steps] == [344, 408, 410, 378, 394, 330, 342]
     assert result.data_blocks_agree
 
 
