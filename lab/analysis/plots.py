@@ -77,7 +77,7 @@ def to_png(figure: Figure, dpi: int = 144) -> bytes:
     return _saved(figure, "png", dpi)
 
 
-def _styled(function: Callable[P, T]) -> Callable[P, T]:
+def styled(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> T:
         import matplotlib
@@ -87,7 +87,7 @@ def _styled(function: Callable[P, T]) -> Callable[P, T]:
     return inner
 
 
-@_styled
+@styled
 def space_over_time(samples: pd.DataFrame, workload: str, target: str,
                     style: dict[str, Style] | None = None) -> Figure | None:
     """Space against time, a panel a storage, since the cell's start; the phases of the first repetition as bands."""
@@ -99,7 +99,7 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
     if not labels or len(used) < 2:
         return None
     style = style or styles(labels)
-    figure = _figure(1.35 * len(labels) + 1.0)
+    figure = blank_figure(1.35 * len(labels) + 1.0)
     grid = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False)
     longest = max(float(used["t_seconds"].max()), 1.0)
     upright = False
@@ -121,7 +121,7 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
                       linewidth=1.0, linestyle=":", label="sparse file on disk")
             axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1, frameon=False,
                         fontsize=7.5)      # above the panel, where no phase's name and no line can lie under it
-        axes.set_title(f"{label}   ({_n(own)})", loc="left", color=style[label].colour, fontweight="bold")
+        axes.set_title(f"{label}   ({repetitions_told(own)})", loc="left", color=style[label].colour, fontweight="bold")
         axes.set_xlim(0, longest)
     tops = [axes.dataLim.intervaly for axes in grid[:, 0]]
     low, high = min(0.0, *(float(top[0]) for top in tops)), max(0.0, *(float(top[1]) for top in tops))
@@ -129,11 +129,11 @@ def space_over_time(samples: pd.DataFrame, workload: str, target: str,
     grid[0, 0].set_ylim(low - 0.08 * span, high + (0.75 if upright else 0.3) * span)     # room for the phases' names
     grid[-1, 0].set_xlabel("time since the cell's start, s")
     figure.supylabel("space used, MiB, against the cell's start", fontsize=9)
-    _title(figure, f"Space over time: {workload}, {target}")
+    entitle(figure, f"Space over time: {workload}, {target}")
     return figure
 
 
-@_styled
+@styled
 def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style] | None = None) -> Figure | None:
     """Bandwidth of each fio job's first pass: a bar is the median, a point is one run.  Rows jobs, columns targets."""
     frame = stats.prepare(measurements)
@@ -143,7 +143,7 @@ def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style
         return None
     labels, targets, rows = _axes_of(frame)
     style = style or styles(labels)
-    figure = _figure(len(rows) * (0.27 * len(labels) + 0.55) + 0.9)
+    figure = blank_figure(len(rows) * (0.27 * len(labels) + 0.55) + 0.9)
     grid = figure.subplots(len(rows), len(targets), squeeze=False, sharex="row")
     for line, (phase, metric) in enumerate(rows):
         for column, target in enumerate(targets):
@@ -152,23 +152,23 @@ def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style
             for place, label in enumerate(labels):
                 values = part.loc[part["label"] == label, "value"] / MIB
                 if values.empty:
-                    axes.text(0, place, " not measured", va="center", fontsize=7.5, color="#777777")
+                    axes.text(0, place, " no value", va="center", fontsize=7.5, color="#777777")
                     continue
                 axes.barh(place, values.median(), height=0.68, color=style[label].colour, alpha=0.55)
                 _points(axes, values.tolist(), place, style[label])
                 axes.annotate(f"{values.median():.3g}", (max(values), place), (6, 0), textcoords="offset points",
                               va="center", fontsize=8)
             _storage_axis(axes, labels, column == 0)
-            axes.set_title(f"{phase}, {metric.split('_')[0]}, {target}   ({_n(part)})", loc="left")
+            axes.set_title(f"{phase}, {metric.split('_')[0]}, {target}   ({repetitions_told(part)})", loc="left")
             whole = frame.loc[(frame["phase"] == phase) & (frame["metric"] == metric), "value"]
             axes.set_xlim(0, 1.17 * float(whole.max()) / MIB)
     for axes in grid[-1]:
         axes.set_xlabel("bandwidth, MiB/s")
-    _title(figure, f"Throughput, first pass: {workload}")
+    entitle(figure, f"Throughput, first pass: {workload}")
     return figure
 
 
-@_styled
+@styled
 def first_against_rewrite(measurements: pd.DataFrame, workload: str,
                           style: dict[str, Style] | None = None) -> Figure | None:
     """The write bandwidth of pass 1 (hollow) and later passes (filled) over the same file; a line is one run."""
@@ -184,7 +184,7 @@ def first_against_rewrite(measurements: pd.DataFrame, workload: str,
         return None
     labels, targets, rows = _axes_of(frame)
     style = style or styles(labels)
-    figure = _figure(len(rows) * (0.3 * len(labels) + 0.6) + 0.9)
+    figure = blank_figure(len(rows) * (0.3 * len(labels) + 0.6) + 0.9)
     grid = figure.subplots(len(rows), len(targets), squeeze=False, sharex="row")
     for line, (phase, _) in enumerate(rows):
         for column, target in enumerate(targets):
@@ -193,7 +193,7 @@ def first_against_rewrite(measurements: pd.DataFrame, workload: str,
             for place, label in enumerate(labels):
                 own = part[part["label"] == label]
                 repetitions = sorted(own["repetition"].unique())
-                for offset, repetition in zip(_spread(len(repetitions), 0.5), repetitions, strict=True):
+                for offset, repetition in zip(offsets(len(repetitions), 0.5), repetitions, strict=True):
                     run = own[own["repetition"] == repetition].sort_values("pass")
                     x = (run["value"] / MIB).tolist()
                     axes.plot(x, [place + offset] * len(x), color=style[label].colour, linewidth=1.3, alpha=0.7)
@@ -203,14 +203,14 @@ def first_against_rewrite(measurements: pd.DataFrame, workload: str,
             _storage_axis(axes, labels, column == 0)
             axes.set_xscale("log")
             _plain_log(axes, "x")
-            axes.set_title(f"{phase}, write, {target}   ({_n(part)})", loc="left")
+            axes.set_title(f"{phase}, write, {target}   ({repetitions_told(part)})", loc="left")
     for axes in grid[-1]:
         axes.set_xlabel("write bandwidth, MiB/s (log)")
-    _title(figure, f"First write (hollow) against rewrite (filled): {workload}")
+    entitle(figure, f"First write (hollow) against rewrite (filled): {workload}")
     return figure
 
 
-@_styled
+@styled
 def latency(measurements: pd.DataFrame, workload: str, style: dict[str, Style] | None = None) -> Figure | None:
     """Latency percentiles of each fio job's first pass on a log axis: line through medians, a point each run."""
     frame = stats.prepare(measurements)
@@ -224,13 +224,13 @@ def latency(measurements: pd.DataFrame, workload: str, style: dict[str, Style] |
     frame["metric"] = frame["kind"]
     labels, targets, rows = _axes_of(frame)
     style = style or styles(labels)
-    figure = _figure(len(rows) * 1.95 + 1.0)
+    figure = blank_figure(len(rows) * 1.95 + 1.0)
     grid = figure.subplots(len(rows), len(targets), squeeze=False, sharey="row")
     for line, (phase, kind) in enumerate(rows):
         for column, target in enumerate(targets):
             axes = grid[line, column]
             part = frame[(frame["phase"] == phase) & (frame["kind"] == kind) & (frame["target"] == target)]
-            for offset, label in zip(_spread(len(labels), 0.36), labels, strict=True):
+            for offset, label in zip(offsets(len(labels), 0.36), labels, strict=True):
                 own = part[part["label"] == label]
                 groups = [(index + offset, (own.loc[own["percentile"] == name, "value"] * 1000).tolist())
                           for index, name in enumerate(PERCENTILES)]
@@ -244,17 +244,17 @@ def latency(measurements: pd.DataFrame, workload: str, style: dict[str, Style] |
             axes.set_xlim(-0.4, len(PERCENTILES) - 0.6)
             axes.set_yscale("log")
             _plain_log(axes, "y")
-            axes.set_title(f"{phase}, {kind}, {target}   ({_n(part)})", loc="left")
+            axes.set_title(f"{phase}, {kind}, {target}   ({repetitions_told(part)})", loc="left")
             if column == 0:
                 axes.set_ylabel("latency, ms (log)")
     for axes in grid[-1]:
         axes.set_xlabel("percentile")
     _legend(figure, labels, style)
-    _title(figure, f"Latency, first pass: {workload}")
+    entitle(figure, f"Latency, first pass: {workload}")
     return figure
 
 
-@_styled
+@styled
 def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Style] | None = None) -> Figure | None:
     """What each phase added to the space used, or gave back: bars medians, points runs, ticks what was written."""
     frame = stats.prepare(measurements)
@@ -274,7 +274,7 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
         if not phases:
             return None
     style = style or styles(labels)
-    figure = _figure(len(phases) * (0.19 * len(labels) + 0.16) + 1.3)
+    figure = blank_figure(len(phases) * (0.19 * len(labels) + 0.16) + 1.3)
     grid = figure.subplots(1, len(targets), squeeze=False, sharey=True)
     for column, target in enumerate(targets):
         axes = grid[0, column]
@@ -283,7 +283,7 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
         for row, phase in enumerate(phases):
             if row % 2:
                 axes.axhspan(row - 0.5, row + 0.5, color="#f4f4f4", zorder=0)
-            for offset, label in zip(_spread(len(labels), 0.8), labels, strict=True):
+            for offset, label in zip(offsets(len(labels), 0.8), labels, strict=True):
                 values = part.loc[(part["phase"] == phase) & (part["label"] == label), "value"] / MIB
                 if values.empty:
                     continue
@@ -303,10 +303,10 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
         axes.set_yticks(range(len(phases)), phases)
         axes.set_ylim(len(phases) - 0.5, -0.5)
         kind = "volumes' file system" if target == "volume" else "storage"
-        axes.set_title(f"{target}   ({_n(part)})", loc="left")
+        axes.set_title(f"{target}   ({repetitions_told(part)})", loc="left")
         axes.set_xlabel(f"change of the {kind}'s space used, MiB")
     _legend(figure, labels, style, ticks=bool(len(written)))
-    _title(figure, f"What each phase added or gave back: {workload}")
+    entitle(figure, f"What each phase added or gave back: {workload}")
     return figure
 
 
@@ -319,7 +319,7 @@ class Running:
     wanted: float | None = None
 
 
-@_styled
+@styled
 def interval_against_n(running: Sequence[Running]) -> Figure | None:
     """How ratios and their intervals settle as repetitions are added, a panel each."""
     shown = [one for one in running if one.estimates]
@@ -327,13 +327,13 @@ def interval_against_n(running: Sequence[Running]) -> Figure | None:
         return None
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = _figure(2.3 * rows + 0.9)
+    figure = blank_figure(2.3 * rows + 0.9)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, one in zip(grid.flat, shown, strict=False):
         _running_panel(axes, one)
     for axes in list(grid.flat)[len(shown):]:
         axes.set_visible(False)
-    _title(figure, "Ratio and its interval against the number of repetitions")
+    entitle(figure, "Ratio and its interval against the number of repetitions")
     return figure
 
 
@@ -374,7 +374,7 @@ def _few_numbers(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _figure(height: float) -> Figure:
+def blank_figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH_INCHES, min(height, 40.0)), layout="constrained")
@@ -390,7 +390,7 @@ def _saved(figure: Figure, kind: str, dpi: int = 144) -> bytes:
     return file.getvalue()
 
 
-def _title(figure: Figure, text: str) -> None:
+def entitle(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.005, ha="left", fontsize=11, fontweight="bold")
 
 
@@ -401,7 +401,7 @@ def rank(label: str) -> tuple[int, str, str]:
     return (known.index(place) if place in known else len(known), place, arm or "")
 
 
-def _n(frame: pd.DataFrame) -> str:
+def repetitions_told(frame: pd.DataFrame) -> str:
     """The number of repetitions behind a panel; a range where storages differ."""
     if frame.empty:
         return "n = 0"
@@ -416,14 +416,14 @@ def _axes_of(frame: pd.DataFrame) -> tuple[list[str], list[str], list[tuple[str,
     return labels, sorted(frame["target"].unique()), rows
 
 
-def _spread(count: int, width: float) -> list[float]:
+def offsets(count: int, width: float) -> list[float]:
     """``count`` offsets, evenly over ``width``, around 0."""
     return [width * ((index + 0.5) / count - 0.5) for index in range(count)]
 
 
 def _points(axes: Axes, values: Sequence[float], place: float, style: Style, size: float = 4.5,
             spread: float = 0.4) -> None:
-    axes.plot(list(values), [place + offset for offset in _spread(len(values), spread)], linestyle="none",
+    axes.plot(list(values), [place + offset for offset in offsets(len(values), spread)], linestyle="none",
               marker=style.marker, markersize=size, color=style.colour, markeredgecolor="white", markeredgewidth=0.5)
 
 
