@@ -30,11 +30,13 @@ def with_residuals(rows: pd.DataFrame) -> pd.DataFrame:
     to within one data block, and to less than either.  Inodes were then written back in the one phase instead of the
     other.
     """
+    import pandas as pd
+
     found = rows.assign(kind=[kind_of(str(phase)) for phase in rows["phase"]],
                         residual=rows["simulated"] - rows["measured"])
     found = found.sort_values([*_CELL, "order"], kind="stable")
     pool = (found["target"] == "layer") & (found["chunk_bytes"] > 4096)
-    late = pool & False
+    late = pd.Series(data=False, index=found.index)
     for step in (1, -1):
         other = found.groupby(_CELL, sort=False)["residual"].shift(step).fillna(0.0)
         left = (found["residual"] + other).abs()
