@@ -82,15 +82,23 @@ class Material:
     @cached_property
     def growth(self) -> pd.DataFrame:
         """The rows of ``growth_runs``."""
-        return _together(self.growth_runs)
+        return self.rows(self.growth_runs)
 
     @property
     def widths(self) -> dict[str, float]:
         return self.parameters.growth_half_widths
 
+    def rows(self, runs: Sequence[PageRun]) -> pd.DataFrame:
+        """``validate.INCREMENT_COLUMNS`` and ``run`` of all of these."""
+        import pandas as pd
+
+        frames = [one.rows for one in runs if len(one.found.rows)]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(
+            columns=[*validate.INCREMENT_COLUMNS, "run"])
+
     def judged(self, runs: Sequence[PageRun]) -> tuple[Judged, ...]:
         """The goals over all of these runs' increments and ratios."""
-        rows = _together(runs)
+        rows = self.rows(runs)
         checks: list[RateCheck] = [check for one in runs for check in one.found.rates]
         return judge(validate.score(rows), validate.coverage(rows, self.widths), rate_score(checks))
 
@@ -116,11 +124,3 @@ def _place_of(ref: RunRef, results: Path) -> PlacedRun | None:
         if table_digest(run) == ref.measurements_sha256:
             return PlacedRun(manifest.parent.relative_to(results).as_posix(), run)
     return None
-
-
-def _together(runs: Sequence[PageRun]) -> pd.DataFrame:
-    import pandas as pd
-
-    frames = [one.rows for one in runs if len(one.found.rows)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(
-        columns=[*validate.INCREMENT_COLUMNS, "run"])

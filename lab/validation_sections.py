@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lab.analysis import markdown, validate, validation_limits, validation_parameters, validation_rates
+from lab.analysis import (
+    markdown,
+    validate,
+    validation_goals,
+    validation_limits,
+    validation_parameters,
+    validation_rates,
+)
 from lab.analysis import validation_tables as tables
 from lab.analysis.markdown import table
 from lab.analysis.reference_parts import Section, percent
@@ -21,6 +29,9 @@ from lab.model.parameters import Parameters, RunRef
 from lab.store import table_digest
 from lab.validation import HALF, MOST
 from lab.validation_material import DESIGNED, EASIER, Material, PageRun, PlacedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTHING = "No run is there to tell."
 
@@ -85,7 +96,7 @@ def goals_section(material: Material) -> Section:
     if len(designed) > 1:
         every.append(_score_row("all validation runs that are there", material, designed))
     blocks += ["Run by run:", table(_SCORE_HEAD, every)] if every else [NOTHING]
-    blocks.append(_straight_text(material.parameters))
+    blocks.append(_straight_text(material.parameters, material.rows(designed or material.runs)))
     return Section("Goals, and what was found", blocks)
 
 
@@ -95,9 +106,7 @@ _SCORE_HEAD = ("run", "phases", "equal to the byte", "increments, MAPE", "by the
 
 
 def _score_row(name: str, material: Material, runs: Sequence[PageRun]) -> list[str]:
-    import pandas as pd
-
-    rows = pd.concat([one.found.rows for one in runs], ignore_index=True)
+    rows = material.rows(runs)
     told, rates = validate.score(rows), rate_score([check for one in runs for check in one.found.rates])
     return [name, f"{told.phases:,}", f"{told.exact:,}", share(told.increment_mape),
             share(told.straight_increment_mape), share(told.occupancy_mape), share(told.straight_occupancy_mape),
@@ -105,12 +114,12 @@ def _score_row(name: str, material: Material, runs: Sequence[PageRun]) -> list[s
             f"{rates.overlapping:,} of {rates.n:,}" if rates.n else "–"]
 
 
-def _straight_text(parameters: Parameters) -> str:
+def _straight_text(parameters: Parameters, rows: pd.DataFrame) -> str:
     rates = list(parameters.growth_per_byte.values())
     span = f", here {number(min(rates))} to {number(max(rates))} bytes a byte" if rates else ""
     return ("The *straight line* is what a spreadsheet would say: each phase takes what the application wrote times "
             f"the storage's average in the runs of the fit{span}. It knows no block that is written twice, and gives "
-            "nothing back.")
+            f"nothing back. {validation_goals.silent_sentence(rows)}").rstrip()
 
 
 def scope_sentence(runs: Sequence[PageRun]) -> str:

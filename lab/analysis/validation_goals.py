@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lab.analysis.reference_parts import percent
-from lab.analysis.validate import Coverage, Score
+from lab.analysis.markdown import code
+from lab.analysis.reference_parts import kind_of, percent
+from lab.analysis.validate import FLOOR_BYTES, Coverage, Score
 from lab.analysis.validate_rates import RateScore
-from lab.analysis.words import number
+from lab.analysis.words import joined, number, unique
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,21 @@ def coverage_text(coverage: Coverage) -> str:
     if not coverage.n:
         return "–"
     return f"{coverage.covered:,} of {coverage.n:,} ({share(coverage.low)} to {share(coverage.high)})"
+
+
+def silent_sentence(rows: pd.DataFrame) -> str:
+    """Of how many growing increments the straight line says 0, for want of a number; empty where of none.
+
+    ``rows``: ``validate.INCREMENT_COLUMNS``.
+    """
+    grown = rows[rows["measured"] >= FLOOR_BYTES]
+    silent = grown[grown["straight"] == 0]
+    if silent.empty:
+        return ""
+    kinds = unique(code(kind_of(str(phase))) for phase in silent["phase"])
+    return (f"Of {len(silent):,} of the {len(grown):,} increments that took at least 1 MiB ({joined(kinds)}) it says "
+            "0, because the run holds no count of what the application wrote there: a careful spreadsheet's error "
+            "would be smaller.")
 
 
 def missed_sentence(judged: Sequence[Judged]) -> str:
