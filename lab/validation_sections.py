@@ -156,10 +156,10 @@ def coverage_section(material: Material) -> Section:
     blocks = [scope_sentence(material.growth_runs)]
     if len(material.growth):
         blocks += [table(tables.COVERAGE_HEAD, tables.coverage_rows(material.growth, material.widths)),
-                   f"Intervals aim at {percent(validate.LEVEL)}; the allowance is what the parameters hold for that "
-                   "kind of phase, told from the residuals of the fit. In brackets the range of the share by Clopper "
-                   "and Pearson, which takes phases as independent; those of one cell are not quite, so that it is "
-                   "somewhat narrow."]
+                   f"Intervals aim at {percent(validate.LEVEL)}; the allowance is `growth_half_widths` of the "
+                   "parameters for that kind of phase, told from the residuals of the fit. In brackets the range of the "
+                   "share by Clopper and Pearson, which takes phases as independent; those of one cell are not quite, "
+                   "so that it is somewhat narrow."]
     return Section("How often the intervals hold", blocks)
 
 

@@ -87,7 +87,7 @@ def reason_sentence(rows: pd.DataFrame) -> str:
             f"`{LATE}`, {len(wrong) - late:,} are `{OTHER}`.")
 
 
-COVERAGE_HEAD = ("kind of phase", "in their intervals (95 % range)", "allowance, data blocks")
+COVERAGE_HEAD = ("kind of phase", "in their intervals (95 % range)", "allowance")
 
 
 def coverage_rows(rows: pd.DataFrame, widths: Mapping[str, float]) -> list[list[str]]:
