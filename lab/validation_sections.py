@@ -157,9 +157,9 @@ def coverage_section(material: Material) -> Section:
     if len(material.growth):
         blocks += [table(tables.COVERAGE_HEAD, tables.coverage_rows(material.growth, material.widths)),
                    f"Intervals aim at {percent(validate.LEVEL)}; the allowance is `growth_half_widths` of the "
-                   "parameters for that kind of phase, told from the residuals of the fit. In brackets the range of the "
-                   "share by Clopper and Pearson, which takes phases as independent; those of one cell are not quite, "
-                   "so that it is somewhat narrow."]
+                   "parameters for that kind of phase, told from the residuals of the fit. In brackets the range of "
+                   "the share by Clopper and Pearson, which takes phases as independent; those of one cell are not "
+                   "quite, so that it is somewhat narrow."]
     return Section("How often the intervals hold", blocks)
 
 
