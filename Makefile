@@ -39,6 +39,7 @@ reference: .venv/.ready ## Measure the reference, validation and A/A runs again 
 .PHONY: docs
 docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
+	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
 
 .PHONY: test
 test: .venv/.ready lint ## Run all tests, those in a real VM included

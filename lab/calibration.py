@@ -100,6 +100,18 @@ def _timings(run: Run) -> list[Took]:
     return found
 
 
+def loss_profile(runs: Sequence[Run], parameters: Parameters, name: str, values: Sequence[int]) -> pd.DataFrame:
+    """How well other values of one log cost fit the runs, all else as it is.
+
+    ``value``, ``squares`` in data blocks², and ``n`` increments; a row a value.
+    """
+    import pandas as pd
+
+    loss, known = _loss(runs, parameters), parameters.log.model_dump()
+    found = [(value, *loss({**known, name: value})) for value in values]
+    return pd.DataFrame(found, columns=["value", "squares", "n"])
+
+
 def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
     """Squared residuals of the increments in pools, in data blocks, for log costs by name.
 

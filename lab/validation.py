@@ -43,6 +43,8 @@ class RunValidation:
     failed: tuple[str, ...]
     """Cells that failed in one of the two only."""
     rates: tuple[RateCheck, ...]
+    not_simulated: tuple[str, ...] = ()
+    """Metrics that the measured run has and the simulated one lacks."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ def _validated(parameters: Parameters, run: Run) -> RunValidation:
                          validate.coverage(rows, parameters.growth_half_widths),
                          {f"{share:.0%}": _time_ratio(run.samples, samples, share) for share in (HALF, MOST)},
                          tuple(sorted(theirs ^ set(failed))),
-                         rate_checks(run.measurements, measurements, parameters.rate_half_width))
+                         rate_checks(run.measurements, measurements, parameters.rate_half_width),
+                         tuple(sorted({*run.measurements["metric"]} - {*measurements["metric"]})))
 
 
 def _time_ratio(measured: pd.DataFrame, simulated: pd.DataFrame, share: float) -> float:
