@@ -258,13 +258,13 @@ def _print_validation(found: Validation) -> None:
 
     from lab.analysis.validate_rates import rate_score
 
-    table = Table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "occupancy, MAPE",
-                  "straight line", "in 90 % intervals", "bandwidth ratios that overlap")
+    table = Table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "in use, MAPE",
+                  "since the begin", "straight line", "in 90 % intervals", "bandwidth ratios that overlap")
     for name, score, coverage, rates in [
             *((one.run, one.score, one.coverage, rate_score(one.rates)) for one in found.runs),
             ("all", found.score, found.coverage, found.rates)]:
         growth = [str(score.phases), str(score.exact), f"{score.increment_mape:.1%}",
-                  f"{score.straight_increment_mape:.0%}", f"{score.occupancy_mape:.2%}",
+                  f"{score.straight_increment_mape:.0%}", f"{score.level_mape:.2%}", f"{score.occupancy_mape:.2%}",
                   f"{score.straight_occupancy_mape:.0%}",
                   f"{coverage.covered} of {coverage.n} ({coverage.low:.0%} to {coverage.high:.0%})"]
         table.add_row(name, *(growth if score.phases else [""] * len(growth)),

@@ -155,14 +155,18 @@ def clock_ensemble(parameters: Parameters, run: Run) -> list[pd.DataFrame]:
 
 def growth_rows(parameters: Parameters, run: Run, simulated: pd.DataFrame,
                 ensemble: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of a run against its simulated measurements."""
-    cells = run.manifest.cells
+    """``validate.INCREMENT_COLUMNS`` of a run's container steps against their simulated measurements.
+
+    fio's jobs are left out: what they take is simply their files, and most of them take nothing.
+    """
+    scenario, cells, measured = scenario_of(run), run.manifest.cells, run.measurements
     chunks = {cell: told.options.get("chunk_size_bytes") for cell, told in cells.items()}
     return validate.increments(
-        run.measurements, simulated, ensemble=ensemble, per_byte=parameters.growth_per_byte,
+        measured[measured["cell"].isin(_growing(scenario))], simulated, ensemble=ensemble,
+        per_byte=parameters.growth_per_byte,
         kinds={cell: told.storage for cell, told in cells.items()},
         chunk_bytes={cell: int(chunk) for cell, chunk in chunks.items() if chunk is not None},
-        containers={cell.id: cell.workload.containers for cell in scenario_of(run).cells()
+        containers={cell.id: cell.workload.containers for cell in scenario.cells()
                     if isinstance(cell.workload, StepsWorkload)})
 
 

@@ -40,8 +40,9 @@ PICTURED = "Predicted against measured"
 INTRO = ("The model is judged here on runs that its parameters were not fitted to. Everything follows from the runs in "
          f"[`{SHOWN}/`](../{SHOWN}) and from the parameters that come with the lab: tables, sentences and verdicts. "
          "Sizes are in MiB (2^20 bytes). An *increment* is what one phase added to the space of its target; "
-         "*occupancy* is their sum since the cell's begin; *MAPE* is the mean of |error| ÷ |measured|, over those of "
-         "at least 1 MiB.")
+         "*in use* is the space taken over the empty storage, images included; *occupancy* is the sum of increments "
+         "since the cell's begin, without anything that was there before; *MAPE* is the mean of |error| ÷ |measured|, "
+         "over those of at least 1 MiB.")
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ def goals_section(material: Material) -> Section:
     return Section("Goals, and what was found", blocks)
 
 
-_SCORE_HEAD = ("run", "phases", "equal to the byte", "increments, MAPE", "by the straight line", "occupancy, MAPE",
-               "by the straight line", f"in {percent(validate.LEVEL)} intervals (95 % range)",
+_SCORE_HEAD = ("run", "phases", "equal to the byte", "increments, MAPE", "by the straight line", "in use, MAPE",
+               "occupancy, MAPE", "by the straight line", f"in {percent(validate.LEVEL)} intervals (95 % range)",
                "bandwidth ratios that overlap")
 
 
@@ -109,7 +109,8 @@ def _score_row(name: str, material: Material, runs: Sequence[PageRun]) -> list[s
     rows = material.rows(runs)
     told, rates = validate.score(rows), rate_score([check for one in runs for check in one.found.rates])
     return [name, f"{told.phases:,}", f"{told.exact:,}", share(told.increment_mape),
-            share(told.straight_increment_mape), share(told.occupancy_mape), share(told.straight_occupancy_mape),
+            share(told.straight_increment_mape), share(told.level_mape), share(told.occupancy_mape),
+            share(told.straight_occupancy_mape),
             coverage_text(validate.coverage(rows, material.widths)),
             f"{rates.overlapping:,} of {rates.n:,}" if rates.n else "–"]
 

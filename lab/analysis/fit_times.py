@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-LEVEL = 0.95
+LEVEL = 0.9
 NAMES = ("write_seconds", "write_seconds_per_byte", "read_seconds", "sync_seconds", "between_seconds",
          "between_seconds_per_byte", "first_seconds", "provision_seconds", "copy_seconds_per_byte",
          "first_seconds_per_byte", "read_seconds_per_byte")
@@ -42,7 +42,7 @@ _P95 = 1.6448536269514722
 class Parameter:
     """A fitted service time, in s or s/B (``spread``: no unit).
 
-    ``standard_error``, ``low`` and ``high`` (95 %, Student's t) are None where there is none to give.  ``reason``
+    ``standard_error``, ``low`` and ``high`` (90 %, Student's t) are None where there is none to give.  ``reason``
     says why ``identified`` is false, and is empty where it is true.
     """
 

@@ -3,7 +3,8 @@
 Frames in, dataclasses and frames out.  All space is in bytes.  A *phase increment* is what one phase added to the space
 of its target, the pool's or the layers' file system for ``layer``, the volumes' file system for ``volume``; *occupancy*
 is the space above that with which the cell began, so that no image, and no container of an earlier cell, can hide an
-error in it.
+error in it.  *Level* is the space in use over the empty storage, images included: a pool's data blocks; for a file
+system, which nobody sees empty, the occupancy above what the model says the images take.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ LEVEL = 0.9
 
 KEYS = ["cell", "repetition", "phase"]
 INCREMENT_COLUMNS = (*KEYS, "storage", "target", "workload", "order", "measured", "simulated", "straight",
-                     "measured_occupancy", "simulated_occupancy", "straight_occupancy", "low", "high", "unit_bytes",
-                     "chunk_bytes")
+                     "measured_occupancy", "simulated_occupancy", "straight_occupancy", "measured_level",
+                     "simulated_level", "low", "high", "unit_bytes", "chunk_bytes")
 
 
 def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mapping[str, str],
@@ -52,6 +53,7 @@ def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mappin
     both = both.rename(columns={"growth": "measured", "growth_simulated": "simulated"})
     for name in ("measured", "simulated", "straight"):
         both[f"{name}_occupancy"] = both.groupby(["cell", "repetition"], sort=False)[name].cumsum()
+    both = _levels(both, measured, simulated, chunk_bytes)
     both["chunk_bytes"] = [chunk_bytes.get(cell, 4096) for cell in both["cell"]]
     both["unit_bytes"] = both["chunk_bytes"] * [containers.get(cell, 1) for cell in both["cell"]]
     for number, member in enumerate(ensemble):
@@ -60,6 +62,23 @@ def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mappin
     members = both[["simulated", *(f"member{number}" for number in range(len(ensemble)))]]
     both["low"], both["high"] = members.min(axis=1), members.max(axis=1)
     return pd.DataFrame(both[list(INCREMENT_COLUMNS)])
+
+
+def _levels(both: pd.DataFrame, measured: pd.DataFrame, simulated: pd.DataFrame,
+            chunk_bytes: Mapping[str, int]) -> pd.DataFrame:
+    """With the columns ``measured_level`` and ``simulated_level``; where there is no level in the rows, occupancy."""
+    used = {name: frame[frame["metric"] == frame["target"].map({"volume": "volume_used"}).fillna("storage_used")]
+            .set_index(KEYS)["value"].to_dict() for name, frame in (("measured", measured), ("simulated", simulated))}
+    keys = list(zip(both["cell"], both["repetition"], both["phase"], strict=True))
+    pooled = [cell in chunk_bytes and target != "volume"
+              for cell, target in zip(both["cell"], both["target"], strict=True)]
+    simulated_level = [used["simulated"].get(key, occupancy)
+                       for key, occupancy in zip(keys, both["simulated_occupancy"], strict=True)]
+    measured_level = [used["measured"].get(key, occupancy) if pool else level - theirs + occupancy
+                      for key, pool, level, theirs, occupancy in zip(
+                          keys, pooled, simulated_level, both["simulated_occupancy"], both["measured_occupancy"],
+                          strict=True)]
+    return both.assign(measured_level=measured_level, simulated_level=simulated_level)
 
 
 def _growth(frame: pd.DataFrame) -> pd.DataFrame:
@@ -97,6 +116,8 @@ class Score:
     occupancy_judged: int
     occupancy_mape: float
     straight_occupancy_mape: float
+    level_mape: float
+    """Of the space in use over the empty storage, after every phase."""
     largest_error_bytes: float
 
 
@@ -104,11 +125,13 @@ def score(rows: pd.DataFrame) -> Score:
     """The score of ``increments``' rows.  NaN where nothing reaches the floor."""
     large = rows[rows["measured"].abs() >= FLOOR_BYTES]
     full = rows[rows["measured_occupancy"].abs() >= FLOOR_BYTES]
+    used = rows[rows["measured_level"].abs() >= FLOOR_BYTES]
     return Score(
         len(rows), int((rows["measured"] == rows["simulated"]).sum()), len(large),
         _mape(large["simulated"], large["measured"]), _mape(large["straight"], large["measured"]), len(full),
         _mape(full["simulated_occupancy"], full["measured_occupancy"]),
         _mape(full["straight_occupancy"], full["measured_occupancy"]),
+        _mape(used["simulated_level"], used["measured_level"]),
         float((rows["simulated"] - rows["measured"]).abs().max()) if len(rows) else math.nan)
 
 

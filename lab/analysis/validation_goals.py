@@ -36,7 +36,7 @@ class Goal:
         return f"{percent(self.low)} to {percent(self.high)}"
 
 
-OCCUPANCY = Goal("growth: mean error of the space taken so far (MAPE)", None, 0.03)
+OCCUPANCY = Goal("growth: mean error of the space in use, over the empty storage (MAPE)", None, 0.03)
 INCREMENTS = Goal("growth: mean error of what one phase adds (MAPE)", None, 0.10)
 COVERAGE = Goal("intervals: increments that lie within theirs", 0.85, 0.95)
 RATES = Goal("bandwidth ratios whose intervals overlap", 0.90, None)
@@ -77,7 +77,7 @@ class Judged:
 def judge(score: Score, coverage: Coverage, rates: RateScore) -> tuple[Judged, ...]:
     """The four goals, each with what was found."""
     overlapping = rates.overlapping / rates.n if rates.n else float("nan")
-    return (Judged(OCCUPANCY, score.occupancy_mape, score.occupancy_judged, share(score.occupancy_mape)),
+    return (Judged(OCCUPANCY, score.level_mape, score.phases, share(score.level_mape)),
             Judged(INCREMENTS, score.increment_mape, score.judged, share(score.increment_mape)),
             Judged(COVERAGE, coverage.share, coverage.n,
                    f"{share(coverage.share)} ({share(coverage.low)} to {share(coverage.high)})"),

@@ -41,7 +41,8 @@ def rows(times: ServiceTimes, chunks: tuple[int, ...], noise: float, seed: int, 
                 for number in range(1, passes + 1):
                     for job in parse_fio_jobs(path.read_text(), path):
                         counts, states[job.filename] = counts_of(job, states.get(job.filename),
-                                                                 Surface(chunk, "xfs", file == "image"))
+                                                                 Surface(chunk, "xfs", file == "image"),
+                                                                 image_files={"large.bin": 32 << 20})
                         exact = [(metric, predicted(times, counts, metric)) for metric in METRICS]
                         values = tuple((metric, value * math.exp(random.normal(0, noise))) for metric, value in exact
                                        if value > 0)

@@ -16,6 +16,7 @@ MIB = 1 << 20
 POOL = Surface(64 * 1024, "xfs", False)
 IMAGE = FioJob("image-write-4k", "large.bin", IoMode.RANDWRITE, 4096, 32 * MIB, 1500, 8.0, False, True, 0, True, 0.0)
 SEQ = FioJob("seq", "seq", IoMode.WRITE, MIB, 256 * MIB, None, None, False, True, 0, True, 0.0)
+FILES = {"large.bin": 32 * MIB}
 
 
 def test_the_first_pass_allocates_and_the_second_does_not() -> None:
@@ -53,7 +54,7 @@ def test_copied_blocks_agree_with_draws(chunk: int, passes: int) -> None:
             touched |= new
     state = None
     for number in range(passes):
-        counts, state = counts_of(IMAGE, state, Surface(chunk, "xfs", True))
+        counts, state = counts_of(IMAGE, state, Surface(chunk, "xfs", True), image_files=FILES)
         assert counts.copied_blocks == pytest.approx(drawn[number], rel=0.05, abs=0.6)
         assert counts.copied_bytes == pytest.approx(counts.copied_blocks * chunk)
         assert counts.provisioned_blocks == counts.copied_blocks
@@ -62,22 +63,23 @@ def test_copied_blocks_agree_with_draws(chunk: int, passes: int) -> None:
 
 def test_overlay_copies_the_whole_file_up_once() -> None:
     surface = Surface(None, "ext4", True)
-    first, state = counts_of(IMAGE, None, surface)
-    second, _ = counts_of(IMAGE, state, surface)
+    first, state = counts_of(IMAGE, None, surface, image_files=FILES)
+    second, _ = counts_of(IMAGE, state, surface, image_files=FILES)
     assert (first.copied_up_bytes, first.copied_bytes, first.first_writes) == (32 * MIB, 0, 0)
     assert (second.copied_up_bytes, second.copied_bytes, second.first_writes) == (0, 0, 0)
 
 
 def test_reflinked_blocks_are_copied_one_by_one() -> None:
     surface = Surface(None, "xfs", True)
-    first, state = counts_of(IMAGE, None, surface)
-    second, _ = counts_of(IMAGE, state, surface)
+    first, state = counts_of(IMAGE, None, surface, image_files=FILES)
+    second, _ = counts_of(IMAGE, state, surface, image_files=FILES)
     assert (first.copied_up_bytes, first.copied_blocks, first.provisioned_blocks) == (0, 1500, 0)
     assert second.copied_blocks == pytest.approx(1500 * (1 - 1500 / 8192))
 
 
 def test_reads_copy_nothing() -> None:
-    counts, state = counts_of(replace(IMAGE, mode=IoMode.RANDREAD, read_share=1.0), None, Surface(None, "ext4", True))
+    counts, state = counts_of(replace(IMAGE, mode=IoMode.RANDREAD, read_share=1.0), None, Surface(None, "ext4", True),
+                              image_files=FILES)
     assert (counts.reads, counts.writes, counts.copied_up_bytes, state.from_image) == (1500, 0, 0, True)
 
 
@@ -90,7 +92,7 @@ def test_no_pass_touches_more_than_there_is(mode: IoMode, power: int, blocks: in
     job = FioJob("j", "f", mode, 1 << power, size, number, None, False, True, 0, False, share)
     state, units = None, 0.0
     for _ in range(passes):
-        counts, state = counts_of(job, state, Surface(chunk, "xfs", image))
+        counts, state = counts_of(job, state, Surface(chunk, "xfs", image), image_files=FILES)
         units += counts.provisioned_blocks
         assert 0 <= counts.first_writes <= counts.writes <= job.operations
         assert 0 <= state.bytes_untouched <= 1

@@ -55,7 +55,7 @@ def rows_of(phases: Sequence[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(phases))
     for name in ("measured", "simulated", "straight"):
         frame[f"{name}_occupancy"] = frame.groupby(["cell", "repetition"], sort=False)[name].cumsum()
-    return frame
+    return frame.assign(measured_level=frame["measured_occupancy"], simulated_level=frame["simulated_occupancy"])
 
 
 def check(measured: float, predicted: float, *, low: float | None = None, high: float | None = None,
@@ -166,7 +166,7 @@ def test_a_run_of_the_fit_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 
 def scores(*, occupancy: float = 0.01, increment: float = 0.05) -> validate.Score:
-    return validate.Score(100, 50, 60, increment, 0.8, 90, occupancy, 3.0, 1e6)
+    return validate.Score(100, 50, 60, increment, 0.8, 90, 1.0, 3.0, occupancy, 1e6)
 
 
 @pytest.mark.parametrize(("place", "met", "missed", "told"), [
