@@ -46,7 +46,7 @@ class Fleet:
         self.live: dict[int, Live] = {}
         self.stopped: list[Live] = []
         self.images = {one.name: Image(one) for one in plan.images}
-        self._seed = seed
+        self._seed, self._numbers = seed, 0
         self._work, self._logs = Work(self.level), Logs(plan.capacity)
         self._tally, self._samples = Tally(), Samples()
         for image in self.images.values():
@@ -85,22 +85,7 @@ class Fleet:
         env, level, tally, live, work, due = self.env, self.level, self._tally, self.live, self._work, self._work.due
         arrived = tally.arrived[kind.name] = array("d")
         image = None if kind.image is None else self.images[kind.image]
-        log_rate, number = kind.log_bytes_per_day / DAY_SECONDS, 0
-
-        def depart(event: simpy.Event) -> None:
-            now, one = env.now, event.value
-            if due and due[0][0] <= now:
-                work.advance(now)
-            del live[one.number]
-            tally.live_seconds += now - one.start
-            work.end(one)
-            if log_rate:
-                self._logs.end(one.start, log_rate)
-            if one.kept:
-                self._stop(one, now)
-            else:
-                work.remove(one, now)
-
+        log_rate, depart = kind.log_bytes_per_day / DAY_SECONDS, self._departing(kind)
         for lot in lots(kind, costs, self._seed):
             for draw in lot:
                 yield env.timeout(max(0.0, draw.at - env.now))
@@ -121,7 +106,27 @@ class Fleet:
                 env.timeout(draw.lifetime, one).callbacks.append(depart)
                 work.change(one, now)
 
-    _numbers = 0
+    def _departing(self, kind: ContainerClass) -> Callable[[simpy.Event], None]:
+        """What is called when a container of the class ends; the event's value is the container."""
+        env, live, tally, work, due = self.env, self.live, self._tally, self._work, self._work.due
+        log_rate = kind.log_bytes_per_day / DAY_SECONDS
+
+        def depart(event: simpy.Event) -> None:
+            one: Any = event.value
+            now = env.now
+            if due and due[0][0] <= now:
+                work.advance(now)
+            del live[one.number]
+            tally.live_seconds += now - one.start
+            work.end(one)
+            if log_rate:
+                self._logs.end(one.start, log_rate)
+            if one.kept:
+                self._stop(one, now)
+            else:
+                work.remove(one, now)
+
+        return depart
 
     def _stop(self, one: Live, at: float) -> None:
         """A container that stays: its file system is unmounted, which can write."""

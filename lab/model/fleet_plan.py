@@ -159,8 +159,8 @@ class Plan:
             if one.image is not None and one.image not in known:
                 raise ValueError(f"class {one.name}: image is {one.image}; allowed: {', '.join(sorted(known)) or None}")
             if self.upkeep.trim_seconds is not None and not all(told.trimmed for _, told in one.footprints):
-                raise ValueError(f"class {one.name}: trim_seconds is {self.upkeep.trim_seconds}, and a footprint has no "
-                                 "trimmed rows; footprints with trims=True allowed")
+                raise ValueError(f"class {one.name}: trim_seconds is {self.upkeep.trim_seconds}, and a footprint has "
+                                 "no trimmed rows; footprints with trims=True allowed")
 
 
 def _no_twice(what: str, names: list[str]) -> None:
