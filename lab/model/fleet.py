@@ -23,7 +23,7 @@ from lab.model.arrivals import DAY_SECONDS
 from lab.model.distributions import check_positive, stream
 from lab.model.fleet_images import Image, Logs
 from lab.model.fleet_level import Level, MetadataSpent
-from lab.model.fleet_lots import Costs, lots
+from lab.model.fleet_lots import WIDTH, Costs, lots
 from lab.model.fleet_plan import ContainerClass, Plan
 from lab.model.fleet_result import FleetRun, Samples, Tally
 from lab.model.fleet_work import Live, Work
@@ -181,8 +181,8 @@ class Fleet:
             if one.owed or one.gone:
                 continue
             changes = one.costs.after_trim(one.size, one.done, [one.data, one.metadata, one.volume])
-            one.column, one.next, one.changes = one.done, 1, changes
-            self._work.add(one, at, *changes[0][1:])
+            one.column, one.next, one.changes = one.done, WIDTH, changes
+            self._work.add(one, at, *changes[1:WIDTH])
         self._work.settle(at)
 
     def _sample(self, at: float) -> None:

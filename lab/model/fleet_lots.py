@@ -12,8 +12,11 @@ from lab.model.distributions import Floats, stream
 from lab.model.fleet_plan import ContainerClass
 from lab.model.footprint import Amount
 
-Change = list[float]
-"""Age in seconds; then data, metadata and volume in bytes, whole numbers: what is added at that age, or given back."""
+Changes = list[float]
+"""A container's changes one after the other, ``WIDTH`` numbers each: the age in seconds; then data, metadata and volume
+in bytes, whole numbers, which are added at that age or given back.  One flat list, which costs the least to make."""
+
+WIDTH = 4
 
 
 class Draw(NamedTuple):
@@ -23,7 +26,7 @@ class Draw(NamedTuple):
     lifetime: float
     kept: bool
     size: float
-    changes: list[Change]
+    changes: Changes
 
 
 class Costs:
@@ -46,14 +49,14 @@ class Costs:
         self.stopped = None if stopped is None else stopped[:, keep]
         """Bytes, shape (S, K, 3)."""
 
-    def changes(self, sizes: Floats) -> list[list[Change]]:
-        """For sizes of shape (n,): n lists of K changes, in the order of their ages."""
+    def changes(self, sizes: Floats) -> list[Changes]:
+        """For sizes of shape (n,): n lists of K changes each, in the order of their ages."""
         held = self._at(self.held, sizes)
         steps = np.concatenate([self._at(self.ages, sizes)[:, :, None], np.diff(held, axis=1, prepend=0.0)], axis=2)
-        told: list[list[Change]] = steps.tolist()
+        told: list[Changes] = steps.reshape(sizes.size, -1).tolist()
         return told
 
-    def after_trim(self, size: float, column: int, held_bytes: list[float]) -> list[Change]:
+    def after_trim(self, size: float, column: int, held_bytes: list[float]) -> Changes:
         """What is left to come for a container that holds so much and is trimmed after an action: the change of the
         trim itself under age 0, and those of the later actions.  Raises ValueError without trimmed rows."""
         if self.trimmed is None:
@@ -62,7 +65,7 @@ class Costs:
         changes = np.diff(row, axis=0, prepend=np.array([held_bytes]))
         ages = self._at(self.ages, np.array([size]))[0, column:]
         ages[0] = 0.0
-        told: list[Change] = np.concatenate([ages[:, None], changes], axis=1).tolist()
+        told: Changes = np.concatenate([ages[:, None], changes], axis=1).ravel().tolist()
         return told
 
     def unmount(self, size: float, column: int) -> list[float]:

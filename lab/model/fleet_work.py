@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 
 from lab.model.fleet_images import Tag
 from lab.model.fleet_level import Level, next_poll
-from lab.model.fleet_lots import Costs, Draw
+from lab.model.fleet_lots import WIDTH, Costs, Draw
 from lab.model.host import NO_SPACE_SECONDS
 
 
@@ -28,7 +28,7 @@ class Live:
         _, _, self.kept, self.size, self.changes = draw
         self.costs, self.tag = costs, tag
         self.next = self.column = 0
-        """The next of ``changes``, and which of the class's actions their first one is."""
+        """Where the next of ``changes`` begins, and which of the class's actions their first one is."""
         self.data = self.metadata = self.volume = self.owed = self.since = 0.0
         """What it holds; what it waits to write, and since when."""
         self.gone = False
@@ -37,7 +37,7 @@ class Live:
     @property
     def done(self) -> int:
         """The last of the class's actions that it has done."""
-        return self.column + self.next - 1
+        return self.column + self.next // WIDTH - 1
 
 
 class Work:
@@ -63,8 +63,8 @@ class Work:
                 continue
             if one.gone:
                 continue
-            changes, following = one.changes, one.next
-            _, data, metadata, volume = changes[following]
+            changes, place = one.changes, one.next
+            data, metadata, volume = changes[place + 1], changes[place + 2], changes[place + 3]
             reached, spent = level.data + data, level.metadata + metadata
             if data < 0 or reached >= level.alarm or spent >= level.metadata_alarm:
                 self.change(one, at)
@@ -81,17 +81,17 @@ class Work:
             one.data += data
             one.metadata += metadata
             one.volume += volume
-            one.next = following = following + 1
-            if following < len(changes):
-                heappush(due, (one.origin + changes[following][0], number, one))
+            one.next = place = place + WIDTH
+            if place < len(changes):
+                heappush(due, (one.origin + changes[place], number, one))
         self.changes += done
 
     def change(self, one: Live, at: float) -> None:
         """The next change of a container, at its time; the one after it is due at its own.  Raises MetadataSpent."""
         level = self.level
-        _, data, metadata, volume = one.changes[one.next]
+        _, data, metadata, volume = one.changes[one.next:one.next + WIDTH]
         self.changes += 1
-        one.next += 1
+        one.next += WIDTH
         one.metadata += metadata
         one.volume += volume
         if data > 0 and level.data + data > level.data_total:
@@ -147,7 +147,7 @@ class Work:
 
     def _wait_for_next(self, one: Live) -> None:
         if one.next < len(one.changes):
-            heappush(self.due, (one.origin + one.changes[one.next][0], one.number, one))
+            heappush(self.due, (one.origin + one.changes[one.next], one.number, one))
 
     def _poll(self, at: float) -> None:
         self._polling = False
