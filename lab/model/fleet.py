@@ -93,7 +93,7 @@ class Fleet:
                 if due and due[0][0] <= now:
                     work.advance(now)
                 arrived.append(draw.at)
-                if level.refuses:
+                if level.refuses or (image is not None and not image.tags):
                     level.note("refused", now)
                     continue
                 self._numbers = number = self._numbers + 1

@@ -39,10 +39,8 @@ class Image:
         """A new tag, from which containers start from now on."""
         self.tags.append(Tag(self._own))
 
-    def use(self) -> Tag | None:
-        """The newest tag with one more user; None where the image could never be pulled."""
-        if not self.tags:
-            return None
+    def use(self) -> Tag:
+        """The newest tag, with one more user.  Raises IndexError where the image was never pulled."""
         self.tags[-1].users += 1
         return self.tags[-1]
 

@@ -1,6 +1,7 @@
 """A storage's levels as counts: what is used and of how much, LVM's extensions, and which marks were passed when.
 
-All in bytes as whole numbers in floats, which are exact below 2^53.
+All in bytes as whole numbers in floats, which are exact below 2^53.  Only data are extended, as ``Storage.extend`` has
+it: LVM could extend the metadata too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from lab.model.storage import MIN_FREE_SHARE
 
 MARKS = (0.8, 0.9, 1.0)
 """Shares of the data for which the first time is kept."""
-
-NEVER = math.inf
 
 
 class MetadataSpent(Exception):

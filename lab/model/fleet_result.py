@@ -47,7 +47,8 @@ class Tally:
 class FleetRun:
     """One run.  Arrays have shape (samples,); bytes and seconds from the start.
 
-    ``events``: times of each kind.  refused: a container that the daemon did not make; pull refused: an image
+    ``events``: times of each kind.  refused: a container that the daemon did not make, for want of space or of its
+    image; pull refused: an image
     likewise; full: a write that found no space, and nobody waiting yet; stalled: a writer that began to wait; failed:
     one that gave up, or met a full file system; extended, not extended: what LVM did at a look; metadata full: the
     end of the run.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from lab.model.fleet_images import Tag
 from lab.model.fleet_level import Level, next_poll
@@ -57,16 +57,19 @@ class Work:
         """Does all that is due up to a moment.  Raises MetadataSpent."""
         due, level, done = self.due, self.level, 0
         while due and due[0][0] <= now:
-            at, number, one = heappop(due)
+            at, number, one = due[0]
             if not isinstance(one, Live):
+                heappop(due)
                 one(at)
                 continue
             if one.gone:
+                heappop(due)
                 continue
             changes, place = one.changes, one.next
             data, metadata, volume = changes[place + 1], changes[place + 2], changes[place + 3]
             reached, spent = level.data + data, level.metadata + metadata
             if data < 0 or reached >= level.alarm or spent >= level.metadata_alarm:
+                heappop(due)
                 self.change(one, at)
                 continue
             done += 1
@@ -83,7 +86,9 @@ class Work:
             one.volume += volume
             one.next = place = place + WIDTH
             if place < len(changes):
-                heappush(due, (one.origin + changes[place], number, one))
+                heapreplace(due, (one.origin + changes[place], number, one))
+            else:
+                heappop(due)
         self.changes += done
 
     def change(self, one: Live, at: float) -> None:

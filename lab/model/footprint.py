@@ -155,13 +155,17 @@ def _run(storage: Storage, name: str, image: ImageContent, schedule: Schedule, v
         if action.kind == "start":
             storage.start(name, image, volume=volume)
         else:
-            _act(storage, storage.running[name], action, seed)
+            act(storage, storage.running[name], action, seed)
         storage.flush()
         levels.append(_amount(storage.levels()))
     return levels
 
 
-def _act(storage: Storage, running: Running, action: Action, seed: int) -> None:
+def act(storage: Storage, running: Running, action: Action, seed: int) -> None:
+    """Does an action other than a start in a container; its writes reach the pool at the storage's next ``flush``.
+
+    Raises ValueError for a step that is no file work, and PoolFull, NoRoom or KeyError as the exact model does.
+    """
     device = running.device
     if action.kind == "step":
         assert action.step is not None
@@ -180,7 +184,7 @@ def _act(storage: Storage, running: Running, action: Action, seed: int) -> None:
 
 
 def _work(storage: Storage, running: Running, step: AnyStep, seed: int, nth: int) -> None:
-    """File work as ``Host`` has it done.  Raises ValueError for a step that is none."""
+    """File work as ``Host`` has it done."""
     work: FileWork = storage.work(running)
     if isinstance(step, Write):
         work.write(step.amount_bytes, step.files, f"written{nth}")

@@ -8,6 +8,7 @@ from lab.model.container_schedule import Action, Kind, Schedule, written_bytes
 from lab.model.parameters import Timing
 from lab.model.xfs import WORKER_SECONDS
 from lab.scenario import StepsWorkload
+from lab.scenario_steps import AnyStep, Pause
 
 MIB = 1024**2
 
@@ -37,12 +38,12 @@ class _Clock:
         self.mounts: list[float] = []
         self.phases: list[Phase] = []
 
-    def step(self, step) -> None:  # type: ignore[no-untyped-def]
+    def step(self, step: AnyStep) -> None:
         timing = self.timing
         self.kinds[step.kind] = nth = self.kinds.get(step.kind, 0) + 1
         if step.kind == "start":
             self._start()
-        elif step.kind == "pause":
+        elif isinstance(step, Pause):
             self.now += step.seconds
         elif step.kind == "remove":
             self.now += timing.remove_seconds * len(self.containers)

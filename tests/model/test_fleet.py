@@ -1,88 +1,35 @@
-"""The host in counts: what is conserved, what closed forms say, and that it does as the exact host does."""
+"""The host in counts: what is conserved, what closed forms say, and that streams do not depend on each other."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson as poisson_law
 
-from lab.model.arrivals import DAY_SECONDS, Arrivals, every, poisson
-from lab.model.container_schedule import Action, alone
+from lab.model.arrivals import DAY_SECONDS, every, poisson
+from lab.model.container_schedule import Action
 from lab.model.distributions import Constant, Distribution, Exponential, Gamma, LogNormal
-from lab.model.fleet import Fleet
-from lab.model.fleet_plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
-from lab.model.fleet_result import FleetRun
-from lab.model.footprint import Amount, Footprint, container_footprint, image_costs, total_of
-from lab.model.parameters import Timing
-from lab.model.volume_group import VolumeGroup
-from lab.readers.image_archive import box_image
-from lab.scenario import StorageSpec
-from lab.scenario_steps import Delete, Start, Update, Write
+from lab.model.fleet_lots import Costs
+from lab.model.fleet_plan import ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
+from lab.model.footprint import Amount
+
+_SPEC = importlib.util.spec_from_file_location("fleet_plans", Path(__file__).with_name("fleet_plans.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_PLANS: Any = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_PLANS)
+EMPTY, footprint, kind, pool, ran, spec = (_PLANS.EMPTY, _PLANS.footprint, _PLANS.kind, _PLANS.pool, _PLANS.ran,
+                                           _PLANS.spec)
 
 MIB, GIB = 1024**2, 1024**3
-EMPTY = Amount(10 * MIB, 64 * 4096, 4096)
-
-
-def spec(storage: str = "direct-lvm", **options: object) -> StorageSpec:
-    return StorageSpec.model_validate({"storage": storage, **options})
-
-
-def pool(data_mib: int = 1000, metadata_blocks: int = 100_000, free_mib: int = 0, autoextend_threshold: int = 80
-         ) -> Capacity:
-    """A pool on LVM of so much, and so much more in its volume group."""
-    extents = data_mib // 4
-    asked = spec(autoextend_threshold=autoextend_threshold)
-    return Capacity(asked, extents * 4 * MIB, metadata_blocks * 4096, 512 * 1024, EMPTY, extents, 10,
-                    extents + 20 + free_mib // 4)
-
-
-def footprint(*changes: tuple[float, int], trimmed: bool = False) -> Footprint:
-    """Ages with MiB that are added or given back; metadata of one block each.
-
-    ``trimmed``: with rows of a container of which a trim leaves half.
-    """
-    held = np.cumsum([mib for _, mib in changes]).tolist()
-    amounts = tuple(Amount(mib * MIB, 4096 * (number + 1), 1024 * number) for number, mib in enumerate(held))
-    halves = tuple(Amount(one.data_bytes // 2, one.metadata_bytes, one.volume_bytes) for one in amounts)
-    schedule = tuple(Action(age, "start" if not number else "sync") for number, (age, _) in enumerate(changes))
-    rows = tuple(amounts[:number] + halves[number:] for number in range(len(amounts))) if trimmed else ()
-    return Footprint(schedule, amounts, rows)
-
-
-def kind(arrivals: Arrivals, lifetime: Distribution, *told: Footprint, name: str = "web", **options: object
-         ) -> ContainerClass:
-    sizes = tuple((float(number), one) for number, one in enumerate(told or (footprint((0.0, 3), (20.0, 5)),)))
-    return ContainerClass(name, arrivals, lifetime, sizes, **options)  # type: ignore[arg-type]
-
-
-def conserved(fleet: Fleet, every_seconds: float = 997.0) -> list[int]:
-    """Has the levels compared with what all hold again and again while it runs; a list with one entry each time."""
-    seen: list[int] = []
-
-    def look() -> Generator[simpy.Event, Any, None]:
-        while True:
-            yield fleet.env.timeout(every_seconds)
-            assert fleet.held() == fleet.level.amount
-            seen.append(len(fleet.live))
-
-    fleet.env.process(look())
-    return seen
-
-
-def ran(plan: Plan, seed: int = 1, days: float = 3.0, sample_seconds: float = 600.0) -> tuple[Fleet, FleetRun]:
-    fleet = Fleet(plan, seed, sample_seconds=sample_seconds)
-    seen = conserved(fleet)
-    run = fleet.run(days)
-    assert seen or run.ended_seconds < 1000
-    assert fleet.held() == fleet.level.amount
-    return fleet, run
 
 
 # -- what is conserved ------------------------------------------------------------------------------------
@@ -165,86 +112,22 @@ def test_m_g_infinity_is_poisson_whatever_the_lifetimes(lifetime: Distribution) 
     assert run.peak_live >= seen.max()
 
 
-# -- limits -----------------------------------------------------------------------------------------------
+# -- costs ------------------------------------------------------------------------------------------------
 
-def test_the_daemon_refuses_while_less_than_a_tenth_is_free() -> None:
-    big = footprint((0.0, 100))
-    _, run = ran(Plan(pool(1000, autoextend_threshold=100), (kind(every(10.0), Constant(1e6), big),)), days=0.02)
-    assert run.started["web"] == 9                      # 10 + 9 x 100 of 1000 MiB; the tenth finds 90 free
-    assert run.count("refused") == run.arrived["web"].size - 9
-    assert run.events["refused"][0] == pytest.approx(100.0)
-    assert run.reached[0.8] == pytest.approx(80.0)
-    assert run.reached[0.9] == pytest.approx(90.0)
-    assert run.reached[1.0] is None
-
-
-def test_the_daemon_refuses_for_want_of_metadata_as_well() -> None:
-    _, run = ran(Plan(pool(10_000, metadata_blocks=100), (kind(every(10.0), Constant(1e6), footprint((0.0, 1))),)),
-                 days=0.02)
-    assert run.started["web"] == 100 - 64 - 10 + 1
-    assert run.count("refused") > 0
-
-
-def test_a_writer_at_a_full_pool_waits_a_minute_and_fails() -> None:
-    one = footprint((0.0, 10), (20.0, 2000), (30.0, 50))
-    _, run = ran(Plan(pool(1000), (kind(every(100.0), Constant(1000.0), one),)), days=0.0035)
-    assert (run.events["full"].tolist(), run.events["stalled"].tolist()) == ([120.0], [120.0])
-    assert run.events["failed"].tolist() == [180.0]
-    assert run.reached[1.0] == 120.0
-    assert run.peak.data_bytes == run.data_used[-1] == run.data_total[0]
-    assert run.count("refused") == 2
-
-
-def test_a_writer_goes_on_when_there_is_space_and_is_as_much_later() -> None:
-    long, short = footprint((0.0, 10), (20.0, 960), (30.0, 5)), footprint((0.0, 30))
-    plan = Plan(pool(1000), (kind(every(100.0), Constant(250.0), long), kind(every(90.0), Constant(60.0), short,
-                                                                          name="short")))
-    fleet, run = ran(plan, days=0.0025, sample_seconds=1.0)
-    assert run.events["stalled"].tolist() == [120.0]
-    assert run.count("failed") == 0
-    level = dict(zip(run.seconds.tolist(), run.data_used.tolist(), strict=True))
-    assert level[149.0] == 1000 * MIB
-    assert level[151.0] == (10 + 10 + 960) * MIB        # the short one is gone at 150; the long one has all
-    assert level[159.0] == level[151.0]
-    assert level[161.0] == (10 + 10 + 960 + 5) * MIB    # ten seconds after it went on
-    assert fleet.held() == fleet.level.amount
-
-
-def test_a_full_file_system_fails_a_writer_at_once() -> None:
-    capacity = Capacity(spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(MIB, 0, 0))
-    _, run = ran(Plan(capacity, (kind(every(100.0), Constant(1e5), footprint((0.0, 10), (5.0, 70), (9.0, 1))),)),
-                 days=0.003)
-    assert run.count("refused") == 0
-    assert run.events["failed"].tolist() == [205.0]
-    assert run.data_used[-1] == run.data_total[-1]
-
-
-def test_full_metadata_ends_the_run() -> None:
-    heavy = Footprint((Action(0.0, "start"), Action(5.0, "sync")), (Amount(MIB, 4096, 0), Amount(MIB, 31 * 4096, 0)))
-    _, run = ran(Plan(pool(10_000, metadata_blocks=180), (kind(every(10.0), Constant(1e6), heavy),)), days=1.0)
-    assert run.events["metadata full"].tolist() == [45.0]
-    assert run.ended_seconds == run.seconds[-1] == 45.0
-
-
-def test_dmeventd_extends_at_its_next_look_and_never_beyond_the_group() -> None:
-    plan = Plan(pool(400, free_mib=250), (kind(every(33.0), Constant(1e6), footprint((0.0, 20))),))
-    fleet, run = ran(plan, days=0.05, sample_seconds=1.0)
-    above = run.seconds[np.flatnonzero(run.data_used > 0.8 * 400 * MIB)[0]]
-    assert run.events["extended"][0] - above <= 10
-    assert all(when % 10 == 0 for when in run.events["extended"])
-    group = VolumeGroup(100 + 20 + 62, 100, 10)
-    sizes = [float(group.data_bytes) for _ in range(5) if group.extend(20)]
-    assert sorted(set(run.data_total))[1:] == sizes
-    assert run.count("extended") == len(sizes)
-    assert run.count("not extended") == 1               # and no look after it: the group gains nothing
-    assert fleet.level.group == group
-
-
-def test_looks_that_can_find_nothing_are_not_done() -> None:
-    plan = Plan(pool(10**6), (kind(poisson(100), Exponential(600)),))
-    fleet, run = ran(plan, days=20.0)
-    assert run.count("extended") == run.count("not extended") == 0
-    assert not fleet.level.poll_due
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=5))
+def test_a_size_costs_what_the_line_between_its_neighbours_says_and_never_less_than_nothing(sizes: list[float]) -> None:
+    tables = [replace(one, schedule=(*one.schedule, Action(9.0, "sync")), held=(*one.held, one.held[-1]))
+              for one in (footprint((0.0, 3), (5.0, 7)), footprint((0.0, 3), (6.0, 90)))]
+    costs = Costs(kind(poisson(1), Constant(1), *tables, size=Constant(1)))
+    assert costs.held.shape == (2, 2, 3)                                        # what changes nothing is left out
+    for size, flat in zip(sizes, costs.changes(np.array(sizes)), strict=True):
+        changes = np.array(flat).reshape(-1, 4)
+        assert changes[:, 0].tolist() == pytest.approx([0.0, 5.0 + size])
+        assert changes[0, 1] == 3 * MIB
+        assert changes[:, 1].sum() == pytest.approx((10 + 83 * size) * MIB, abs=1)
+    least = costs.changes(np.array([-5.0]))[0]
+    assert least[1] + least[5] == 0
 
 
 # -- images, prunes, trims --------------------------------------------------------------------------------
@@ -293,8 +176,9 @@ def test_logs_grow_with_the_containers_that_run() -> None:
 # -- random streams ---------------------------------------------------------------------------------------
 
 def varied(name: str = "web", per_day: float = 300.0) -> ContainerClass:
-    return kind(poisson(per_day), LogNormal(900, 1.0), footprint((0.0, 3), (9.0, 4)), footprint((0.0, 4), (9.0, 40)),
-                size=Exponential(0.5), name=name, kept_share=0.2)
+    made: ContainerClass = kind(poisson(per_day), LogNormal(900, 1.0), footprint((0.0, 3), (9.0, 4)),
+                                footprint((0.0, 4), (9.0, 40)), size=Exponential(0.5), name=name, kept_share=0.2)
+    return made
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -316,40 +200,3 @@ def test_a_class_more_leaves_the_others_as_they_were() -> None:
     (_, alone_), (_, both) = ran(Plan(pool(10**5), (varied(),))), ran(Plan(pool(10**5), (varied("new"), varied())))
     assert (alone_.arrived["web"] == both.arrived["web"]).all()
     assert not np.array_equal(both.arrived["new"], both.arrived["web"])
-
-
-# -- against the exact model ------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("storage", ["direct-lvm", "loop-lvm", "overlay2-ext4", "overlay2-xfs"])
-def test_a_fleet_of_equal_containers_is_the_exact_sum(storage: str) -> None:
-    image, asked, disk = box_image("lab/app:1"), spec(storage), 16 * GIB
-    told = container_footprint(asked, disk, image, alone((Start(), Write(amount=8 * MIB, files=2), Update(amount=MIB),
-                                                          Delete(what="written")), Timing()))
-    capacity, costs = capacity_of(asked, disk), image_costs(asked, disk, image)
-    plan = Plan(capacity, (kind(every(100.0), Constant(1e6), told, image="app"),), (ImageSeries("app", costs),))
-    fleet, run = ran(plan, days=1090 / DAY_SECONDS)
-    assert run.started["web"] == 10
-    assert fleet.level.amount == capacity.empty + total_of(costs) + told.last.times(10)
-
-
-# -- what is refused --------------------------------------------------------------------------------------
-
-def test_what_cannot_be_is_refused() -> None:
-    one, two = footprint((0.0, 1)), footprint((0.0, 1), (1.0, 2))
-    for make, told in (
-            (lambda: ContainerClass("web", poisson(1), Constant(1), ()), "footprints is empty"),
-            (lambda: kind(poisson(1), Constant(1), one, one), "size is None"),
-            (lambda: kind(poisson(1), Constant(1), one, two, size=Constant(1)), "actions are"),
-            (lambda: kind(poisson(1), Constant(1), kept_share=1.5), "kept_share is 1.5"),
-            (lambda: kind(poisson(1), Constant(1), log_bytes_per_day=-1.0), "log_bytes_per_day is -1.0"),
-            (lambda: ContainerClass("web", poisson(1), Constant(1), ((1.0, one), (1.0, one)), Constant(1)), "rising"),
-            (lambda: ImageSeries("app", (), 1), "shared_layers is 1"),
-            (lambda: Upkeep(prune_seconds=0.0), "prune_seconds is 0.0"),
-            (lambda: Plan(pool(), (kind(poisson(1), Constant(1)),) * 2), "class web stands there twice"),
-            (lambda: Plan(pool(), (kind(poisson(1), Constant(1), image="app"),)), "image is app"),
-            (lambda: Plan(pool(), (kind(poisson(1), Constant(1)),), (), Upkeep(trim_seconds=60.0)), "trimmed rows"),
-            (lambda: Fleet(Plan(pool()), -1), "seed is -1"),
-            (lambda: Fleet(Plan(pool()), 1, sample_seconds=0.0), "sample_seconds is 0.0"),
-            (lambda: Fleet(Plan(pool()), 1).run(0.0), "days is 0.0")):
-        with pytest.raises(ValueError, match=told):
-            make()
