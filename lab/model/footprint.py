@@ -6,10 +6,12 @@ file systems are counted alike; a pool's data are whole data blocks.
 
 What the table rests on: a container's blocks are its own.  Its snapshots share blocks with its image only, and a
 block that it breaks from the image is its own from then on; no container frees or takes another one's.  So containers
-add up, exactly in data blocks.  What is shared by all does not: the first two containers of an image add up to six
-blocks of metadata for reference counts above two, and all later ones the same; on overlay2-xfs containers share chunks
-of 64 inodes.  So the first ones are not counted, and the others' mean is.  What the very first leaves behind for good
-(folders, on overlay2-xfs less than 1 MiB of inodes) is not counted either.
+add up, exactly in data blocks.  What is shared by all does not quite:
+
+- the first two containers of an image add up to six blocks of metadata for reference counts above two, and all later
+  ones the same: so the first ones stand by themselves in a footprint, and the later ones' mean is what it tells;
+- on overlay2-xfs containers share chunks of 64 inodes, and take those that another one's deleted files have left;
+- folders that the first container made stay when it is gone (and on overlay2-xfs up to 700 KiB of inodes).
 """
 
 from __future__ import annotations
@@ -67,13 +69,19 @@ class Footprint:
     ``held``: one Amount for each action of ``schedule``, after it.  ``trimmed``: for a container that fstrim visited
     right after action ``i``, row ``i`` has what it holds then and after each later action (entries before ``i`` are
     those of ``held``); empty where it was not asked for.  ``stopped``: what it holds once it has been stopped after
-    action ``i``; empty likewise.
+    action ``i``; empty likewise.  ``first``: what the first containers of the image hold, one row each, if nothing
+    else is there; ``held`` is that of all later ones.
     """
 
     schedule: Schedule
     held: tuple[Amount, ...]
     trimmed: tuple[tuple[Amount, ...], ...] = ()
     stopped: tuple[Amount, ...] = ()
+    first: tuple[tuple[Amount, ...], ...] = ()
+
+    def of(self, place: int) -> tuple[Amount, ...]:
+        """What a container holds, action by action, before which there are ``place`` others."""
+        return self.first[place] if place < len(self.first) else self.held
 
     @property
     def changes(self) -> tuple[tuple[Action, Amount], ...]:
@@ -103,14 +111,18 @@ def container_footprint(spec: StorageSpec, pool_disk_bytes: int, image: ImageCon
                          "expected")
     count = copies or (POOL_COPIES if spec.driver == "devicemapper" else OVERLAY_COPIES)
 
-    def mean(actions: Schedule) -> tuple[Amount, ...]:
-        return _mean_of(spec, pool_disk_bytes, image, actions, volume, costs, seed, count)
+    def each(actions: Schedule) -> list[list[Amount]]:
+        return _each_of(spec, pool_disk_bytes, image, actions, volume, costs, seed, FIRST + count)
 
-    held = mean(schedule)
+    def mean(actions: Schedule) -> tuple[Amount, ...]:
+        return _mean(each(actions)[FIRST:])
+
+    told = each(schedule)
+    held = _mean(told[FIRST:])
     rows = tuple(_with_trim(schedule, number, held, mean) for number in range(len(schedule))) if trims else ()
     ends = tuple(mean((*schedule[:number + 1], Action(schedule[number].age_seconds, "stop")))[-1]
                  for number in range(len(schedule))) if stops else ()
-    return Footprint(schedule, held, rows, ends)
+    return Footprint(schedule, held, rows, ends, tuple(map(tuple, told[:FIRST])))
 
 
 def _with_trim(schedule: Schedule, after: int, held: tuple[Amount, ...],
@@ -120,19 +132,22 @@ def _with_trim(schedule: Schedule, after: int, held: tuple[Amount, ...],
     return held[:after] + mean((*schedule[:after + 1], trim, *schedule[after + 1:]))[after + 1:]
 
 
-def _mean_of(spec: StorageSpec, pool_disk_bytes: int, image: ImageContent, schedule: Schedule, volume: bool,
-             costs: LogCosts | None, seed: int, copies: int) -> tuple[Amount, ...]:
-    """Mean of what containers that run one after the other hold after each action, rounded to bytes."""
+def _each_of(spec: StorageSpec, pool_disk_bytes: int, image: ImageContent, schedule: Schedule, volume: bool,
+             costs: LogCosts | None, seed: int, containers: int) -> list[list[Amount]]:
+    """What each of some containers that run one after the other holds after each action."""
     storage = _with_image(spec, pool_disk_bytes, image, costs)
-    sums = [Amount()] * len(schedule)
-    for number in range(FIRST + copies):
+    told = []
+    for number in range(containers):
         before = _amount(storage.levels())
-        after = _run(storage, f"lab-{number + 1}", image, schedule, volume, seed)
-        if number < FIRST:
-            continue
-        sums = [total + (level - before) for total, level in zip(sums, after, strict=True)]
-    return tuple(Amount(round(total.data_bytes / copies), round(total.metadata_bytes / copies),
-                        round(total.volume_bytes / copies)) for total in sums)
+        told.append([level - before for level in _run(storage, f"lab-{number + 1}", image, schedule, volume, seed)])
+    return told
+
+
+def _mean(rows: Sequence[Sequence[Amount]]) -> tuple[Amount, ...]:
+    """Action by action, rounded to bytes."""
+    sums = [total_of(column) for column in zip(*rows, strict=True)]
+    return tuple(Amount(round(total.data_bytes / len(rows)), round(total.metadata_bytes / len(rows)),
+                        round(total.volume_bytes / len(rows))) for total in sums)
 
 
 def _with_image(spec: StorageSpec, pool_disk_bytes: int, image: ImageContent, costs: LogCosts | None) -> Storage:

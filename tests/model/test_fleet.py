@@ -156,6 +156,13 @@ def test_stopped_containers_stay_until_a_prune() -> None:
     assert not fleet.stopped
 
 
+def test_a_stop_adds_what_the_unmount_writes() -> None:
+    one = footprint((0.0, 3), (20.0, 5))
+    told = replace(one, stopped=tuple(held + Amount(2 * MIB, 4096, 0) for held in one.held))
+    fleet, _ = ran(Plan(pool(), (kind(every(1000.0), Constant(10.0), told, kept_share=1.0),)), days=2500 / DAY_SECONDS)
+    assert fleet.level.amount.data_bytes == EMPTY.data_bytes + 2 * (3 + 2) * MIB        # stopped before the second step
+
+
 def test_a_trim_leaves_what_the_trimmed_row_says() -> None:
     table = footprint((0.0, 3), (20.0, 5), (5000.0, 40), trimmed=True)
     plan = Plan(pool(), (kind(every(1000.0), Constant(1e6), table),), (), Upkeep(trim_seconds=3500.0))
