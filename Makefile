@@ -48,7 +48,7 @@ test: .venv/.ready lint ## Run all tests, those in a real VM included
 	.venv/bin/python -m pytest --nbmake --nbmake-timeout=240 -q notebooks
 
 .PHONY: bench
-bench: .venv/.ready ## Time the exact pool model against numpy and the dict loop, in one run
+bench: .venv/.ready ## Time the exact pool model and the host in counts against what bounds them, in one run
 	.venv/bin/python -m pytest -q tests/bench --benchmark-only
 
 .PHONY: test-fast
