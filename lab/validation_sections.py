@@ -126,9 +126,9 @@ def _straight_text(parameters: Parameters, rows: pd.DataFrame) -> str:
 
 HISTORY = (
     "What was decided when: model and fit were finished before the first of them was looked at. How intervals are "
-    "made, with an ensemble of clocks, was chosen after `churn` had been looked at, and in it the first way, without the "
-    "clocks, had covered 38 of 96 increments; so its coverage is no blind one. `deep` and `large` were looked at after "
-    "that, and nothing was changed for them but which figures this page shows.")
+    "made, with an ensemble of clocks, was chosen after `churn` had been looked at, and in it the first way, without "
+    "the clocks, had covered 38 of 96 increments; so its coverage is no blind one. `deep` and `large` were looked at "
+    "after that, and nothing was changed for them but which figures this page shows.")
 """The order of events, which no run's table tells."""
 
 
