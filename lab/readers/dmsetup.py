@@ -157,6 +157,14 @@ def parse_status_targets(text: str, *, name: str = "<dmsetup status>") -> dict[s
     return _devices(text, name, _status)
 
 
+def parse_first_status(text: str, *, name: str = "<dmsetup status>") -> dict[str, Status]:
+    """As ``parse_status``, with the first target's status of devices that have several.
+
+    Pools and thin devices have one; what LVM puts below a pool has one more for each extension.
+    """
+    return {device: statuses[0] for device, statuses in parse_status_targets(text, name=name).items()}
+
+
 def parse_table_line(line: str, *, where: str | None = None) -> Table:
     """One line of ``dmsetup table``, with or without ``name:`` in front.  Raises ReaderError as above."""
     return _table(_split_name(line)[1], where)

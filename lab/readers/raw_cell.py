@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import ReaderError
-from lab.readers.dmsetup import PoolStatus, parse_status
+from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.fio import DirectionStats, read_fio
 from lab.readers.proc import parse_diskstats, parse_meminfo
 from lab.records import ARM, MEASURED
@@ -127,7 +127,7 @@ def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
 
 
 def _pool_space(status: str) -> dict[str, float]:
-    statuses = parse_status(status)
+    statuses = parse_first_status(status)
     pools = [told for told in statuses.values() if isinstance(told, PoolStatus)]
     if not pools:
         return {}

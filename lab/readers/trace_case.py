@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.errors import ReaderError
-from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_status
+from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_first_status
 from lab.units import CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
 
 INITIAL_DUMP = "thin_dump-begin.xml.gz"
@@ -118,7 +118,7 @@ def _iolog(requests: Sequence[Request], began: float) -> str:
 
 
 def _status(boundary: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(parse_status(boundary["dmsetup"])) if boundary.get("dmsetup") else {}
+    return dict(parse_first_status(boundary["dmsetup"])) if boundary.get("dmsetup") else {}
 
 
 def _told_pool(boundary: Mapping[str, Any]) -> PoolStatus | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandFailed, RigError
-from lab.readers.dmsetup import PoolStatus, parse_status
+from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.raw_trace import BLKPARSE_FILE, Traced, write_case
 from lab.readers.trace_case import INITIAL_DUMP
 from lab.rig import pools, trace
@@ -322,7 +322,7 @@ class CellDriver:
         if self._cell.storage.driver == "overlay2":
             return
         status = json.loads(self._boundaries[-1])["dmsetup"]
-        pool = next(name for name, told in parse_status(status).items() if isinstance(told, PoolStatus))
+        pool = next(name for name, told in parse_first_status(status).items() if isinstance(told, PoolStatus))
         dump = self._machine.run(["bash", f"{GUEST_FOLDER}/thin-dump.sh", pool], timeout=_RUN_LIMIT_SECONDS)
         _write_gz(self._raw / file, dump.stdout.encode())
 

@@ -54,6 +54,13 @@ def test_growth_is_the_difference_of_the_boundaries_in_bytes(tmp_path: Path) -> 
     assert found["volume_growth"] == 0
 
 
+def test_a_pool_that_lvm_has_extended_is_read_though_the_volume_below_it_has_two_targets(tmp_path: Path) -> None:
+    extended = (POOL.format(sectors=64 * 1024, used=8) + "docker-thinpool_tdata: 0 40960 linear\n"
+                "docker-thinpool_tdata: 40960 24576 linear\n")
+    write_cell(tmp_path, [sample(9, 4), sample(13, 8, status=extended)], [sample(11, 6, status=extended)])
+    assert values(tmp_path)["storage_growth"] == 4 * 524288
+
+
 def test_what_was_not_measured_has_no_row(tmp_path: Path) -> None:
     write_cell(tmp_path, [sample(9, 4), sample(13, 8)], [], duration_seconds=None, application_bytes=None)
     assert not {"duration", "application_bytes", "allocation_amplification", "container_size",
