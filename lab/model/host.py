@@ -89,6 +89,7 @@ class Host:
         self._timing = timing
         self._phase = "between"
         self._sampling = False
+        self._asks = True
         self.phases: list[PhaseRecord] = []
         self.samples: list[Sample] = []
         self._boundary: Levels | None = None
@@ -100,7 +101,7 @@ class Host:
 
         Raises CellFailed; ``phases`` and ``samples`` hold what came before.
         """
-        self.phases, self.samples, self._boundary = [], [], None
+        self.phases, self.samples, self._boundary, self._asks = [], [], None, True
         self._sampling = True
         self.env.process(self._sampler())
         try:
@@ -131,6 +132,8 @@ class Host:
             name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
             yield from self.phase(name, self._step(step, workload.containers, image, seed, counts[step.kind],
                                                    volume=volume))
+            if workload.trace:                  # from the start on, the daemon is not asked for sizes
+                self._asks = step.kind in ("remove", "remove_image")
 
     def fio(self, jobs: Sequence[FioJob], repeats: int, image: ImageContent, seed: int, times: ServiceTimes, *,
             volume: bool) -> Process:
@@ -242,7 +245,7 @@ class Host:
         """A boundary record: the levels first, then the daemon's answers."""
         self._boundary = self.storage.levels()
         yield self.env.timeout(self._timing.boundary_seconds)
-        if self.storage.mapper is not None:
+        if self.storage.mapper is not None and self._asks:
             self.storage.measure()
             yield self.env.timeout(self._timing.measure_seconds * len(self.storage.running))
 

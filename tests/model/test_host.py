@@ -162,6 +162,17 @@ def test_extensions_are_those_that_lvm_made() -> None:
     assert sizes == [308, 370, 444, 533, 640]
 
 
+def test_a_traced_container_is_not_asked_for_its_size_once_it_runs(tmp_path: Path) -> None:
+    steps = "start, pause: 1s, pause: 1s, pause: 1s, pause: 1s"
+    plain = growth(ran(scenario(tmp_path, steps, "{storage: direct-lvm, chunk_size: 64KiB}")))
+    file = tmp_path / "s.yaml"
+    file.write_text(file.read_text().replace("rounds: 1", "trace: true"))
+    traced = growth(ran(load_scenario(file)))
+    assert traced["pause"] == plain["pause"] > 0            # asked once, after the start
+    assert plain["pause#3"] > 0
+    assert traced["pause#2"] == traced["pause#3"] == 0
+
+
 def test_discards_go_down_at_once_with_the_mount_option_and_with_a_trim_without(tmp_path: Path) -> None:
     steps = "start, write: {amount: 64MiB, files: 2}, delete: written, trim"
     plain = growth(ran(scenario(tmp_path, steps)))
