@@ -20,13 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lab.model.container_schedule import WORK, Action, Schedule
-from lab.model.file_work import FileWork
+from lab.model.container_schedule import Action, Schedule
 from lab.model.image_content import ImageContent
 from lab.model.parameters import LogCosts
 from lab.model.storage import Levels, Running, Storage, build_storage
 from lab.scenario import StorageSpec
-from lab.scenario_steps import AnyStep, Delete, Log, SmallFiles, Update, Write
 
 FIRST = 2
 """Containers that run before, and are not counted."""
@@ -184,7 +182,7 @@ def act(storage: Storage, running: Running, action: Action, seed: int) -> None:
     device = running.device
     if action.kind == "step":
         assert action.step is not None
-        _work(storage, running, action.step, seed, action.nth)
+        storage.do(running, action.step, seed, action.nth)
     elif action.kind == "sync":
         running.layer.sync()
         storage.daemon.sync()
@@ -196,23 +194,6 @@ def act(storage: Storage, running: Running, action: Action, seed: int) -> None:
         storage.mapper.measure(device)
     elif action.kind == "stop" and device is not None:
         device.own.files.unmount()
-
-
-def _work(storage: Storage, running: Running, step: AnyStep, seed: int, nth: int) -> None:
-    """File work as ``Host`` has it done."""
-    work: FileWork = storage.work(running)
-    if isinstance(step, Write):
-        work.write(step.amount_bytes, step.files, f"written{nth}")
-    elif isinstance(step, Update):
-        work.update(step.file, step.amount_bytes, seed + nth)
-    elif isinstance(step, SmallFiles):
-        work.small_files(step.count, step.each_bytes, f"small{nth}")
-    elif isinstance(step, Delete):
-        work.delete("small" if step.what == "small_files" else step.what)
-    elif isinstance(step, Log):
-        storage.log(running, step.lines, step.width)
-    else:
-        raise ValueError(f"a step of kind {step.kind} is no file work; allowed: {', '.join(WORK)}")
 
 
 def _amount(levels: Levels) -> Amount:

@@ -21,7 +21,6 @@ from typing import Any
 import simpy
 
 from lab.model.device_time import JobCounts, JobTimes, ServiceTimes, predict, within_runtime
-from lab.model.file_work import Done
 from lab.model.filesystem import BLOCK_BYTES
 from lab.model.fio_job import FioJob
 from lab.model.image_content import ImageContent
@@ -218,26 +217,12 @@ class Host:
         seconds, written = 0.0, 0
         for running in list(storage.running.values()):
             yield self.env.timeout(timing.exec_seconds)
-            done = self._work(step, running, seed, nth)
+            done = storage.do(running, step, seed, nth)
             worked = done.application_bytes / _MIB * timing.write_seconds_per_mib
             yield self.env.timeout(worked)
             yield from self._settle()
             seconds, written = seconds + worked, written + done.application_bytes
         return Outcome(seconds, written or None)
-
-    def _work(self, step: Step, running: Running, seed: int, nth: int) -> Done:
-        work = self.storage.work(running)
-        if step.kind == "write":
-            return work.write(step.amount_bytes, step.files, f"written{nth}")
-        if step.kind == "update":
-            return work.update(step.file, step.amount_bytes, seed + nth)
-        if step.kind == "small_files":
-            return work.small_files(step.count, step.each_bytes, f"small{nth}")
-        if step.kind == "delete":
-            return work.delete("small" if step.what == "small_files" else step.what)
-        assert step.kind == "log", step.kind
-        self.storage.log(running, step.lines, step.width)
-        return Done(step.lines * step.width)
 
     # -- by the clock -----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lab.model.devicemapper import ROOT, Container, DeviceMapper
 from lab.model.ext4 import Ext4
-from lab.model.file_work import FileWork, log_line_bytes
+from lab.model.file_work import Done, FileWork, log_line_bytes
 from lab.model.filesystem import FileSystem, blocks_of
 from lab.model.image_content import ImageContent
 from lab.model.job_counts import Surface
@@ -23,6 +23,7 @@ from lab.model.volume_group import VolumeGroup
 from lab.model.xfs import Xfs
 from lab.model.xfs_geometry import xfs_geometry
 from lab.scenario import StorageSpec
+from lab.scenario_steps import AnyStep, Delete, Log, SmallFiles, Update, Write
 from lab.units import METADATA_BLOCK_BYTES
 
 GIB = 1024**3
@@ -163,6 +164,25 @@ class Storage:
         if running.volume:
             return FileWork(self.volumes, f"volumes/{running.name}/_data")
         return FileWork(running.layer, f"{running.root}/data".strip("/"))
+
+    def do(self, running: Running, step: AnyStep, seed: int, nth: int) -> Done:
+        """One step of file work in a container; ``nth`` counts its kind from 1.
+
+        Raises ValueError for a step that is no file work, KeyError for a file that is not there.
+        """
+        work = self.work(running)
+        if isinstance(step, Write):
+            return work.write(step.amount_bytes, step.files, f"written{nth}")
+        if isinstance(step, Update):
+            return work.update(step.file, step.amount_bytes, seed + nth)
+        if isinstance(step, SmallFiles):
+            return work.small_files(step.count, step.each_bytes, f"small{nth}")
+        if isinstance(step, Delete):
+            return work.delete("small" if step.what == "small_files" else step.what)
+        if isinstance(step, Log):
+            self.log(running, step.lines, step.width)
+            return Done(step.lines * step.width)
+        raise ValueError(f"a step of kind {step.kind} is no file work")
 
     def log(self, running: Running, lines: int, width: int) -> int:
         """Lines to the container's standard output.  Returns the bytes that the daemon wrote."""

@@ -31,7 +31,7 @@ def phases_of(workload: StepsWorkload, timing: Timing, *, pool: bool) -> list[Ph
 
 class _Clock:
     def __init__(self, workload: StepsWorkload, timing: Timing, pool: bool) -> None:
-        self.timing, self.pool, self.count = timing, pool, workload.containers
+        self.timing, self.pool, self.count, self.traced = timing, pool, workload.containers, workload.trace
         self.now = timing.boundary_seconds
         self.kinds: dict[str, int] = {}
         self.containers: list[list[Action]] = []
@@ -73,7 +73,7 @@ class _Clock:
         self.now += self.timing.sync_seconds
         self.phases.append(Phase(name, [self._until(*pair) for pair in zip(self.containers, self.mounts, strict=True)]))
         self.now += self.timing.boundary_seconds
-        if self.pool:
+        if self.pool and (name == "start" or not self.traced):
             self._all("measure")
             self.now += self.timing.measure_seconds * len(self.containers)
 
