@@ -71,7 +71,7 @@ def test_known_times_come_back_within_their_intervals(seed: int) -> None:
         true = getattr(TIMES, name)
         assert abs(parameter.value - true) < 4 * parameter.standard_error
         outside += [] if parameter.low <= true <= parameter.high else [name]
-    assert len(outside) <= 2        # each of 11 intervals misses once in twenty times
+    assert len(outside) <= 3        # each of 11 intervals misses once in ten times: more than 3, once in 50
     assert float(np.std([residual.ln_ratio for residual in fit.residuals])) == pytest.approx(0.05, rel=0.25)
 
 
