@@ -42,7 +42,9 @@ docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
 
 .PHONY: test
-test: .venv/.ready lint ## Run all tests, those in a real VM included
+test: .venv/.ready lint ## Run all tests, those in a real VM and in a browser included
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; } || \
+	  echo "the browser tests will be skipped: chromium could not be installed" >&2
 	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2
 	.venv/bin/python -m pytest
 	.venv/bin/python -m pytest --nbmake --nbmake-timeout=240 -q notebooks

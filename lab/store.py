@@ -8,10 +8,12 @@ A run's folder::
     scenario.yaml          the scenario, verbatim
     baseline.yaml          the other arm's, where a run has two
     journal.jsonl          one line a finished cell
-    raw/<key>/             verbatim output of that cell, and its rows
+    raw/<key>/             verbatim output of that cell; its rows, until they are joined into the tables
 
 A cell's folder is written under another name and renamed when it is whole; its
-journal line follows.  Whatever has no journal line did not happen.
+journal line follows.  Whatever has no journal line did not happen.  A cell's rows
+leave its folder only when the run's tables and then its manifest, which lists the
+cell, are written: a row is always in one place or in both, where the cell's own counts.
 """
 
 from __future__ import annotations
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+
+_TABLES: dict[str, tuple[str, ...]] = {"measurements": MEASUREMENT_COLUMNS, "samples": SAMPLE_COLUMNS}
+
+_OF_A_CELL = ["cell", "repetition", "arm"]
+"""What tells one cell's rows from another's in a run's tables."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -139,7 +146,18 @@ class RunWriter:
         by_key: dict[str, CellResult] = {}
         for result in _journal_lines(self._journal):
             by_key[result.key] = result
-        return [r for r in by_key.values() if (self.raw / r.key).is_dir()]
+        joined = self._joined_keys()
+        return [r for r in by_key.values()
+                if (self.raw / r.key).is_dir() and (r.key in joined or self._has_rows(r.key))]
+
+    def _has_rows(self, key: str) -> bool:
+        return all((self.raw / key / f"{name}.parquet").exists() for name in _TABLES)
+
+    def _joined_keys(self) -> set[str]:
+        """The cells whose rows stand in the run's tables."""
+        if not (self.path / "manifest.json").exists():
+            return set()
+        return {result.key for result in open_run(self.path).manifest.results}
 
     def begin(self, key: str) -> Path:
         """An empty folder for the cell's raw output."""
@@ -162,29 +180,44 @@ class RunWriter:
             file.flush()
             os.fsync(file.fileno())
 
+    def replace(self, key: str, measurements: Sequence[Row], samples: Sequence[Row]) -> None:
+        """Other rows for a finished cell, as its raw output was read again; ``close`` joins them."""
+        _write_table(self.raw / key / "measurements.parquet", measurements, MEASUREMENT_COLUMNS)
+        _write_table(self.raw / key / "samples.parquet", samples, SAMPLE_COLUMNS)
+
     def close(self, manifest: Manifest) -> None:
-        """Joins the cells' rows into the run's tables and writes the manifest last."""
+        """Joins the cells' rows into the run's tables, writes the manifest, and takes the cells' own rows away."""
         keys = [result.key for result in manifest.results]
-        for name, columns in (("measurements", MEASUREMENT_COLUMNS), ("samples", SAMPLE_COLUMNS)):
-            self._join(name, keys, columns)
+        for name, table in {name: self._rows(name, keys) for name in _TABLES}.items():
+            scratch = self.path / f".{name}.parquet.{os.getpid()}"
+            table.to_parquet(scratch, index=False, compression="zstd")
+            scratch.replace(self.path / f"{name}.parquet")
         write_atomically(self.path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+        for key in keys:
+            for name in _TABLES:
+                (self.raw / key / f"{name}.parquet").unlink(missing_ok=True)
 
     def measurements(self, keys: Sequence[str]) -> pd.DataFrame:
         """The rows so far of finished cells, while the run goes on; columns ``records.MEASUREMENT_COLUMNS``."""
-        return self._rows("measurements", keys, MEASUREMENT_COLUMNS)
+        return self._rows("measurements", keys)
 
-    def _rows(self, name: str, keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    def _rows(self, name: str, keys: Sequence[str]) -> pd.DataFrame:
+        """The rows of finished cells, in that order: each cell's own, or those that were joined into the table."""
         import pandas as pd
 
-        frames = [pd.read_parquet(self.raw / key / f"{name}.parquet") for key in keys]
+        columns = _TABLES[name]
+        results = {result.key: result for result in self.journal()}
+        joined: dict[Any, pd.DataFrame] = {}
+        if not all(self._has_rows(key) for key in keys):
+            joined = dict(iter(_read_table(self.path / f"{name}.parquet", columns).groupby(_OF_A_CELL)))
+        frames = []
+        for key in keys:
+            if self._has_rows(key):
+                frames.append(pd.read_parquet(self.raw / key / f"{name}.parquet"))
+            elif (rows := joined.get(tuple(getattr(results[key], word) for word in _OF_A_CELL))) is not None:
+                frames.append(rows)
         frames = [frame for frame in frames if len(frame)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
-
-    def _join(self, name: str, keys: Sequence[str], columns: Sequence[str]) -> None:
-        table = self._rows(name, keys, columns)
-        scratch = self.path / f".{name}.parquet.{os.getpid()}"
-        table.to_parquet(scratch, index=False, compression="zstd")
-        scratch.replace(self.path / f"{name}.parquet")
 
 
 def _journal_lines(path: Path) -> Iterator[CellResult]:

@@ -160,9 +160,10 @@ def parse_status_targets(text: str, *, name: str = "<dmsetup status>") -> dict[s
 def parse_first_status(text: str, *, name: str = "<dmsetup status>") -> dict[str, Status]:
     """As ``parse_status``, with the first target's status of devices that have several.
 
-    Pools and thin devices have one; what LVM puts below a pool has one more for each extension.
+    Pools and thin devices have one; what LVM puts below a pool has one more for each extension.  A device that is being
+    made has none until its table is loaded, and is left out.
     """
-    return {device: statuses[0] for device, statuses in parse_status_targets(text, name=name).items()}
+    return _one_each(parse_status_targets(text, name=name))
 
 
 def parse_table_line(line: str, *, where: str | None = None) -> Table:

@@ -17,6 +17,7 @@ from lab.readers.dmsetup import (
     PoolTable,
     ThinStatus,
     ThinTable,
+    parse_first_status,
     parse_status,
     parse_status_line,
     parse_status_targets,
@@ -90,6 +91,12 @@ def test_a_device_of_several_targets_is_refused_or_read_by_target() -> None:
     with pytest.raises(ReaderError, match="device vg-lv has 2 targets"):
         parse_status(text)
     assert len(parse_status_targets(text)["vg-lv"]) == 2
+
+
+def test_a_device_that_is_being_made_has_no_status_yet() -> None:
+    text = "docker-253:2-133-ab12: \nvg-lv: 0 100 linear \nvg-lv: 100 50 thin 8 7\n"
+    assert parse_status_targets(text)["docker-253:2-133-ab12"] == ()
+    assert parse_first_status(text) == {"vg-lv": OtherStatus(0, 100, "linear", ())}
 
 
 def test_an_older_kernels_missing_columns_are_none() -> None:

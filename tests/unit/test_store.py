@@ -15,14 +15,14 @@ from lab.store import RunWriter, find_runs, open_run, write_atomically
 
 def result(key: str, status: str = "done", seconds: float = 1.5) -> CellResult:
     return CellResult.model_validate({
-        "cell": "loop-lvm.layer.w", "repetition": 1, "key": key, "status": status,
+        "cell": f"loop-lvm.layer.{key}", "repetition": 1, "key": key, "status": status,
         "started_utc": "2024-11-07T00:00:00Z", "seconds": seconds,
     })
 
 
-def measurement(value: float) -> dict[str, Any]:
-    return {"run": "r", "cell": "c", "storage": "loop-lvm", "target": "layer", "workload": "w", "phase": "write",
-            "repetition": 1, "arm": "candidate", "metric": "duration", "value": value, "unit": "s",
+def measurement(key: str, value: float) -> dict[str, Any]:
+    return {"run": "r", "cell": f"loop-lvm.layer.{key}", "storage": "loop-lvm", "target": "layer", "workload": "w",
+            "phase": "write", "repetition": 1, "arm": "candidate", "metric": "duration", "value": value, "unit": "s",
             "source": "measured"}
 
 
@@ -42,7 +42,7 @@ def manifest(results: list[CellResult], run: str = "r") -> Manifest:
 def finish(writer: RunWriter, key: str, value: float = 1.0) -> CellResult:
     (writer.begin(key) / "fio.json").write_text("verbatim")
     item = result(key)
-    writer.finish(item, [measurement(value)], [])
+    writer.finish(item, [measurement(key, value)], [])
     return item
 
 
@@ -60,6 +60,51 @@ def test_what_was_written_is_read_back_with_the_declared_columns(tmp_path: Path)
     assert run.samples.empty
     assert run.manifest.schema_version == SCHEMA_VERSION
     assert (tmp_path / "r/raw/k1/fio.json").read_text() == "verbatim"
+
+
+def test_rows_are_kept_once_when_a_run_is_closed_and_goes_on(tmp_path: Path) -> None:
+    folder = closed_run(tmp_path / "r")
+    assert not list((folder / "raw").rglob("*.parquet"))
+    writer = RunWriter(folder)
+    earlier = writer.journal()
+    assert [item.key for item in earlier] == ["k1", "k2"]
+    third = finish(writer, "k3", 7.0)
+    assert list(writer.measurements(["k3", "k1"])["value"]) == [7.0, 0.0]
+    writer.close(manifest([*earlier, third], folder.name))
+    assert list(open_run(folder).measurements["value"]) == [0.0, 1.0, 7.0]
+
+
+def test_a_cell_measured_again_replaces_its_rows_in_the_tables(tmp_path: Path) -> None:
+    folder = closed_run(tmp_path / "r")
+    writer = RunWriter(folder)
+    again = finish(writer, "k1", 9.0)
+    writer.close(manifest([again, *(item for item in writer.journal() if item.key == "k2")], folder.name))
+    assert list(open_run(folder).measurements["value"]) == [9.0, 1.0]
+
+
+def test_a_crash_between_the_tables_and_the_manifest_loses_and_doubles_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = closed_run(tmp_path / "r")
+    writer = RunWriter(folder)
+    results = [*writer.journal(), finish(writer, "k3", 7.0)]
+
+    def crash(_path: Path, _content: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.store.write_atomically", crash)
+        with pytest.raises(KeyboardInterrupt):
+            writer.close(manifest(results, folder.name))
+    resumed = RunWriter(folder)
+    assert [item.key for item in resumed.journal()] == ["k1", "k2", "k3"]
+    resumed.close(manifest(resumed.journal(), folder.name))
+    assert list(open_run(folder).measurements["value"]) == [0.0, 1.0, 7.0]
+
+
+def test_a_cell_whose_rows_are_nowhere_is_measured_again(tmp_path: Path) -> None:
+    folder = closed_run(tmp_path / "r")
+    (folder / "manifest.json").unlink()
+    assert RunWriter(folder).journal() == []
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
