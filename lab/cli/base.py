@@ -54,13 +54,12 @@ _OF_MACHINES = ("doctor", "run", "destroy")
 
 _QUESTIONS = """\
 What does my work take on each storage, and what does it cost?
-    lab run scenarios/quickstart.yaml        measured in a VM; lab simulate: the same file in the model
-How large must the pool be, and when is it full?
-    lab plan --help                          or a plan of yours: lab plan plans/ci-host.yaml
-Which storage for this work, and what belongs into a volume?
-    lab advise --help
-Did this change make storage slower, or larger?
-    lab gate --help
+    lab run scenarios/quickstart.yaml         measured in a VM
+    lab report results/quickstart             a run that is there already
+What would it take on a pool that I do not have?
+    lab simulate scenarios/quickstart.yaml    the same file in the model, no VM
+How wrong is the model?
+    lab validate lab/readers/parameters.json results/quickstart
 
 lab --help shows all commands, lab COMMAND --help an example of each; lab doctor says what this machine lacks."""
 
