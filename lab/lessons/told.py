@@ -1,0 +1,68 @@
+"""Measured numbers as a lesson shows them: each with its interval, or with n and the words that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lab.analysis.drawings import Drawing
+from lab.analysis.reference_runs import whole_repetitions
+from lab.analysis.stats import Estimate
+from lab.analysis.words import MIB, number, optional
+from lab.store import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+NOTHING = "–"
+"""Stands where a run has no such number."""
+
+
+def interval_text(found: Estimate | None, scale: float = 1.0) -> str:
+    """A centre with its interval, both divided by ``scale``.
+
+    >>> interval_text(Estimate(2.0, 1.0, 3.0, 3, 0.75)), interval_text(Estimate(2.0, None, None, 1, None))
+    ('2.00 (1.00 to 3.00, n = 3)', '2.00 (n = 1, no interval)')
+    """
+    if found is None or not found.n or found.centre != found.centre:
+        return NOTHING
+    centre = number(found.centre / scale)
+    if found.low is None or found.high is None:
+        return f"{centre} (n = {found.n}, no interval)"
+    return f"{centre} ({number(found.low / scale)} to {number(found.high / scale)}, n = {found.n})"
+
+
+def median_of(row: Mapping[str, Any] | None) -> Estimate | None:
+    """A row of ``stats.summarise`` as an ``Estimate``."""
+    if row is None:
+        return None
+    return Estimate(float(row["median"]), optional(row["low"]), optional(row["high"]), int(row["n"]),
+                    optional(row["coverage"]))
+
+
+def median_text(row: Mapping[str, Any] | None, scale: float = MIB) -> str:
+    """A row of ``stats.summarise``, in MiB unless another scale is given."""
+    return interval_text(median_of(row), scale)
+
+
+def run_table(*runs: Run) -> pd.DataFrame:
+    """What was run: a row a run (by its folder) with its scenario, seed, machine and how far it came."""
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        m = run.manifest
+        machine = "none: simulated" if m.simulated else (
+            f"{'emulated' if m.machine.emulated else 'virtualised'} ({m.machine.accelerator})")
+        rows.append((run.path.name, m.scenario.file, m.seed, machine, m.status,
+                     f"{whole_repetitions(m)} of {m.repetitions}"))
+    return pd.DataFrame(rows, columns=["run", "scenario", "seed", "machine", "status", "repetitions whole"]
+                        ).set_index("run")
+
+
+def drawing(name: str, alt: str, caption: str, figure: Figure | None) -> Drawing:
+    """A figure with its words.  Raises ValueError where there is nothing to draw."""
+    if figure is None:
+        raise ValueError(f"there is nothing to draw for {name}")
+    return Drawing(name, "", alt, caption, figure)
