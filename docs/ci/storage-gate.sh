@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Measures a candidate against a baseline in turns, and asks the gate, at two looks at most.
+#
+#   storage-gate.sh CANDIDATE.yaml BASELINE.yaml FOLDER [options of lab gate, as in --rules rules.yaml]
+#
+# FOLDER/run is the run, which goes on where it stopped; FOLDER/gate.xml is JUnit, FOLDER/gate.md the report.
+# Ends with the gate's code: 0 no regression, 1 a regression, 2 bad input, 3 the machine cannot do it, 4 inconclusive.
+#
+# Environment:
+#   LAB     the command, lab
+#   LOOKS   repetitions at which the gate is asked, "10 20"; they belong to looks: and max_repetitions: of the rules
+set -euo pipefail
+
+[ "$#" -ge 3 ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+lab=${LAB:-lab} candidate=$1 baseline=$2 folder=$3
+shift 3
+mkdir -p "$folder/run"
+
+status=4
+for repetitions in ${LOOKS:-10 20}; do
+    measured=0
+    "$lab" run "$candidate" --against "$baseline" --resume "$folder/run" --repetitions "$repetitions" || measured=$?
+    [ "$measured" -le 1 ] || exit "$measured"       # 1: a cell failed, and the gate says what follows
+    status=0
+    env -u GITHUB_STEP_SUMMARY "$lab" gate "$folder/run" --junit "$folder/gate.xml" --markdown "$folder/gate.md" "$@" ||
+        status=$?
+    [ "$status" = 4 ] || break
+done
+
+# Once, and not at every look.
+if [ -n "${GITHUB_STEP_SUMMARY:-}" ] && [ -f "$folder/gate.md" ]; then
+    cat "$folder/gate.md" >>"$GITHUB_STEP_SUMMARY"
+fi
+exit "$status"

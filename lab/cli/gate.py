@@ -1,0 +1,170 @@
+"""`lab gate`: did this change make storage slower, or larger?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.base import JSON, app, say
+from lab.errors import AnswerIsNo, Inconclusive, InputError
+
+if TYPE_CHECKING:
+    from lab.gate.gate import Gate
+    from lab.gate.rules import Rules
+    from lab.gate.self_test import SelfTest
+
+
+_WIDTH = 200
+"""Columns of a table that no terminal shows, such as a CI log."""
+
+
+@app.command(epilog="Examples: `lab gate RUN` (of `lab run new.yaml --against old.yaml`, two arms); `lab gate BASELINE "
+                    "RUN`; `lab gate --self-test results/aa -o self-test.json`")
+def gate(
+    runs: Annotated[list[Path], typer.Argument(
+        help="One run with two arms; or a baseline's run, and the candidate's; with --self-test, A/A runs.",
+        metavar="[BASELINE] RUN")],
+    rules: Annotated[Path | None, typer.Option(
+        help="YAML: alpha, looks, max_repetitions, minimum_effects, tolerances, ignore.", metavar="FILE")] = None,
+    accept: Annotated[list[str] | None, typer.Option(
+        metavar="PROPERTY", help="This property of the environment may differ, as in lab.commit (may be given more "
+                                 "than once).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of random flips and splits.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Write the report; where $GITHUB_STEP_SUMMARY is set, it is added there too.")] = None,
+    self_test: Annotated[bool, typer.Option(
+        "--self-test", help="From A/A runs (one scenario as both arms): the rate of false alarms, and the smallest "
+                            "effect found.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE",
+                                                help="With --self-test: store the result as JSON.")] = None,
+    repetitions: Annotated[int | None, typer.Option(
+        min=2, max=100, help="With --self-test: tell the power for so many, not for those that the run has.")] = None,
+    self_test_result: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="What --self-test -o stored: the report says what the verdict is worth.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Judge a candidate against a baseline: timings by permutation tests, counts of space by tolerances.
+
+    Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and what would settle it.
+    """
+    from lab.gate import gate as judging
+    from lab.gate.rules import Rules, load_rules
+
+    judged_by = load_rules(rules) if rules is not None else Rules()
+    chosen_seed = judging.SEED if seed is None else seed
+    if self_test:
+        _refuse({"--accept": accept, "--junit": junit, "--self-test-result": self_test_result}, "with --self-test")
+        _self_test(runs, judged_by, chosen_seed, repetitions, output, markdown, as_json=as_json)
+        return
+    _refuse({"--output": output, "--repetitions": repetitions}, "without --self-test")
+    _judge(runs, judged_by, accept or [], chosen_seed, junit, markdown, self_test_result, as_json=as_json)
+
+
+def _judge(paths: list[Path], rules: Rules, accept: list[str], seed: int, junit_file: Path | None,
+           markdown_file: Path | None, told_file: Path | None, *, as_json: bool) -> None:
+    from lab.gate.gate import open_and_judge
+    from lab.gate.junit import junit
+    from lab.gate.markdown_report import markdown
+    from lab.gate.output import add_step_summary, write_file
+    from lab.gate.self_test import read_self_test
+    from lab.gate.shown import document
+    from lab.gate.sides import one_run
+
+    if len(paths) > 2:
+        raise InputError(f"{len(paths)} runs are too many", where="lab gate",
+                         remedy="name one run with two arms, or a baseline's run and the candidate's")
+    told = read_self_test(told_file) if told_file is not None else None
+    found = open_and_judge([one_run(path) for path in paths], rules, accept=accept, seed=seed)
+    if junit_file is not None:
+        write_file(junit(found), junit_file)
+    page = markdown(found, told)
+    if markdown_file is not None:
+        write_file(page, markdown_file)
+    add_step_summary(page)
+    if as_json:
+        print(json.dumps(document(found, told), allow_nan=False))
+    else:
+        _print(found, told)
+    _end(found)
+
+
+def _end(gate: Gate) -> None:
+    """Raises AnswerIsNo where there is a regression, Inconclusive where the question is open."""
+    from lab.gate.rows import Status
+    from lab.gate.shown import title
+
+    if gate.verdict is Status.REGRESSION:
+        worst = gate.having(Status.REGRESSION)[0]
+        raise AnswerIsNo(f"{title(gate)}; {worst.quantity}: {worst.reason}")
+    if gate.verdict is Status.INCONCLUSIVE:
+        barred = [notice.text for notice in gate.notices if notice.inconclusive]
+        open_rows = [f"{row.quantity}: {row.reason}" for row in gate.having(Status.INCONCLUSIVE)]
+        raise Inconclusive(f"{title(gate)}; {(barred + open_rows)[0]}",
+                           remedy="go on with: " + " && ".join(gate.commands) if gate.commands else None)
+
+
+def _print(gate: Gate, told: SelfTest | None) -> None:
+    from lab.gate.rows import Status
+    from lab.gate.shown import HEAD, differs, line, self_test_sentences, sorted_rows, title
+
+    shown = [row for row in sorted_rows(gate.rows) if row.status is not Status.NONE]
+    if shown:
+        _table(HEAD, [line(row) for row in shown])
+    print(title(gate))
+    for notice in gate.notices:
+        print(f"{notice.name}: {notice.text}")
+    print(gate.method)
+    if told is not None:
+        print("\n".join(self_test_sentences(told)))
+        if listed := differs(gate, told):
+            print("the self-test does not speak of this very comparison: " + "; ".join(listed))
+    for command in gate.commands:
+        print(command)
+
+
+def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | None, output: Path | None,
+               markdown_file: Path | None, *, as_json: bool) -> None:
+    from lab.gate.markdown_report import self_test_part
+    from lab.gate.output import write_file
+    from lab.gate.self_test import self_test
+    from lab.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
+    from lab.store import find_runs
+
+    found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed, repetitions=repetitions)
+    text = found.model_dump_json(indent=2) + "\n"
+    if output is not None:
+        write_file(text, output)
+    if markdown_file is not None:
+        write_file(self_test_part(found) + "\n", markdown_file)
+    if as_json:
+        print(text, end="")
+        return
+    _table(SELF_TEST_HEAD, self_test_lines(found))
+    if lines := count_lines(found):
+        _table(COUNT_HEAD, lines)
+    print("\n".join(self_test_sentences(found)))
+    if output is not None:
+        say(f"stored: {output}; show it with lab gate RUN --self-test-result {output}")
+
+
+def _table(head: tuple[str, ...], lines: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head)
+    for cells in lines:
+        table.add_row(*cells)
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console = Console(markup=False, width=max(_WIDTH, console.width))
+    console.print(table)
+
+
+def _refuse(options: dict[str, object], when: str) -> None:
+    for name, value in options.items():
+        if value:
+            raise InputError(f"this option has no meaning {when}", where=name, remedy="leave it out")

@@ -1,0 +1,68 @@
+"""A/A runs: one scenario measured as both arms, so that every difference is noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lab.errors import InputError
+from lab.gate.fingerprint import fingerprint
+from lab.gate.sides import Comparison, Quantity, Sides, two_arms
+from lab.records import CANDIDATE
+from lab.store import Run, table_digest
+
+
+def aa_sides(runs: Sequence[Run]) -> Sides:
+    """The arms of A/A runs; several runs as one, their repetitions numbered on.
+
+    Raises InputError where a run is no A/A run or named twice, and where two differ in environment or scenario.
+    """
+    digests: dict[str, Run] = {}
+    for run in runs:
+        if (other := digests.setdefault(table_digest(run), run)) is not run:
+            raise InputError(f"this is the same table as that of {other.path}", where=str(run.path),
+                             remedy="name each A/A run once")
+    return _joined([_of_one(run) for run in runs], runs)
+
+
+def _of_one(run: Run) -> Sides:
+    sides = two_arms(run)
+    manifest = run.manifest
+    assert manifest.baseline is not None
+    if manifest.baseline.sha256 != manifest.scenario.sha256:
+        raise InputError(f"the arms are different scenarios, {manifest.baseline.file} and {manifest.scenario.file}: "
+                         "their difference need not be noise", where=str(run.path / "manifest.json"),
+                         remedy="measure A/A: lab run SCENARIO --against SCENARIO, the same file twice")
+    return sides
+
+
+def _joined(every: Sequence[Sides], runs: Sequence[Run]) -> Sides:
+    """Several A/A runs as one: repetitions are numbered on."""
+    first = every[0]
+    for sides, run in zip(every[1:], runs[1:], strict=True):
+        here, there = fingerprint(run.manifest), fingerprint(runs[0].manifest)
+        if odd := [name for name in {**here, **there} if here.get(name) != there.get(name)]:
+            raise InputError(f"the run was measured elsewhere than {runs[0].path}: they differ in {', '.join(odd)}",
+                             where=str(run.path / "manifest.json"), remedy="test them one by one")
+        if sides.manifests[CANDIDATE].scenario.sha256 != first.manifests[CANDIDATE].scenario.sha256:
+            raise InputError(f"the run's scenario is not that of {runs[0].path}",
+                             where=str(run.path / "manifest.json"), remedy="test them one by one")
+    if len(every) == 1:
+        return first
+    step = 1 + max((r for sides in every for one in sides.comparisons for r in {*one.baseline, *one.candidate}),
+                   default=0)
+    parts: dict[Quantity, list[Comparison]] = {}
+    for number, sides in enumerate(every):
+        for one in sides.comparisons:
+            parts.setdefault(one.quantity, []).append(Comparison(
+                one.quantity, _shifted(one.baseline, number * step), _shifted(one.candidate, number * step)))
+    joined = tuple(Comparison(own[0].quantity, _merged(one.baseline for one in own),
+                              _merged(one.candidate for one in own)) for own in parts.values())
+    return Sides(True, joined, (), first.cells, first.manifests, first.paths)
+
+
+def _shifted(values: Mapping[int, float], step: int) -> dict[int, float]:
+    return {repetition + step: value for repetition, value in values.items()}
+
+
+def _merged(parts: Iterable[Mapping[int, float]]) -> dict[int, float]:
+    return {repetition: value for part in parts for repetition, value in part.items()}
