@@ -81,21 +81,6 @@ workload:
     command: [sh, -c, 'printf %s "$1"', sh, "a b; exit 9 \\" $(exit 9) `id` 'q' * \\n x"]
 """
 
-ARM = """\
-name: arms
-question: Does each arm do its own work, next to the other, on one machine?
-seed: 10
-repetitions: 2
-machine: {{memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}}
-storages: [overlay2-ext4]
-targets: [layer]
-workload:
-  - name: files
-    steps: [start, write: {{amount: {amount}, files: 1}}, remove]
-  - name: again
-    steps: [start, write: {{amount: 2MiB, files: 1}}, remove]
-"""
-
 
 @pytest.fixture(scope="module")
 def measured(cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -237,30 +222,6 @@ def test_a_failed_command_is_recorded_in_its_own_words_and_the_others_go_on(cli:
     assert "what went wrong" in results["bad"].error.output
     good = (run.path / "raw" / results["good"].key / "command-stdout.txt").read_text()
     assert good == "a b; exit 9 \" $(exit 9) `id` 'q' * \n x"
-
-
-def test_two_arms_do_their_own_work_in_turns_on_one_storage(cli: Any, tmp_path: Path) -> None:
-    (tmp_path / "old.yaml").write_text(ARM.format(amount="4MiB"))
-    (tmp_path / "new.yaml").write_text(ARM.format(amount="8MiB"))
-    done = cli("run", str(tmp_path / "new.yaml"), "--against", str(tmp_path / "old.yaml"),
-               "--results", str(tmp_path / "results"))
-    assert done.returncode == 0, done.stderr[-4000:]
-    run = open_run(Path(done.stdout.splitlines()[-1]))
-    assert run.manifest.status == "complete"
-    rows = run.measurements
-    written = rows[(rows.phase == "write") & (rows.metric == "storage_growth")]
-    for (cell, arm), some in written.groupby(["cell", "arm"]):
-        amount = (8 if arm == "candidate" else 4) * 2**20 if cell.endswith(".files") else 2 * 2**20
-        assert len(some) == 2, (cell, arm)
-        assert some.value.between(amount, 1.1 * amount).all(), (cell, arm, some.value.tolist())
-    assert len(written) == 2 * 2 * 2
-    cells = sorted((one for one in run.manifest.results if not one.cell.endswith(".setup")),
-                   key=lambda one: one.started_utc)
-    for first, second in zip(cells[::2], cells[1::2], strict=True):
-        assert (first.cell, first.repetition) == (second.cell, second.repetition)
-        assert {first.arm, second.arm} == {"baseline", "candidate"}
-    assert {one.arm for one in cells[::2]} == {"baseline", "candidate"}, "the same arm always went first"
-    assert cli.machines_running() == []
 
 
 def test_a_runner_killed_at_random_points_leaks_nothing_and_resume_completes(cli: Any, tmp_path: Path) -> None:
