@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli import replay
+from lab.cli.modelling import replay
 from lab.errors import AnswerIsNo, InputError, ReaderError, RigError
 from lab.readers.raw_trace import read_raw_trace, write_case
 from lab.replay import replay_case

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab import cli
+from lab.cli import measuring
 from lab.errors import RigError
 from lab.records import CellResult, RepeatRecord
 
@@ -42,7 +43,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Runs the command line here and gives its exit code."""
     monkeypatch.setattr("lab.rig.vagrant.reap", lambda say: None)
     monkeypatch.setattr("lab.rig.provide.box_name", lambda: "box-1")
-    monkeypatch.setattr(cli, "_need_tools", lambda: None)
+    monkeypatch.setattr(measuring, "_need_tools", lambda: None)
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     monkeypatch.setenv("COLUMNS", "160")
 

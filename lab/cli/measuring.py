@@ -1,0 +1,184 @@
+"""`lab doctor`, `lab run`, `lab destroy`: the commands that touch machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.base import JSON, Interrupted, app, progress, say, settle
+from lab.errors import InputError, RigError
+
+if TYPE_CHECKING:
+    from lab.analysis.noise import RepeatUntil
+    from lab.order import Arms, Block
+    from lab.rig.doctor import Check
+
+_MAX_REPETITIONS = 10
+
+
+@app.command(epilog="Example: `lab doctor --install`")
+def doctor(
+    install: Annotated[bool, typer.Option("--install", help="Install it (apt-get; sudo if not root).")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Say what this machine lacks for real runs, and the command that installs it."""
+    from lab.rig import doctor as rig_doctor
+
+    checks = rig_doctor.examine()
+    packages = rig_doctor.missing_packages(checks)
+    if install and packages:
+        rig_doctor.install(packages)
+        checks = rig_doctor.examine()
+        packages = rig_doctor.missing_packages(checks)
+    lacking = [check.name for check in checks if check.needed and not check.ok]
+    if as_json:
+        print(json.dumps({"checks": [vars(check) for check in checks], "packages": packages, "ready": not lacking}))
+    else:
+        _print_checks(checks)
+    if lacking:
+        raise RigError(f"this machine lacks {', '.join(lacking)}",
+                       remedy="lab doctor --install" if packages else None)
+
+
+def _print_checks(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "check", "found", "Debian package")
+    for check in checks:
+        mark = "ok" if check.ok else ("MISSING" if check.needed else "note")
+        table.add_row(mark, check.name, check.detail, check.package or "")
+    Console().print(table)
+
+
+@app.command(epilog="Examples: `lab run scenarios/quickstart.yaml`; `lab run new.yaml --against old.yaml`; "
+                    "`lab run scenarios/loop-vs-direct.yaml --repeat-until "
+                    "'direct-lvm/loop-lvm write_bandwidth seq-write layer ±10 %'`")
+def run(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file; with --against, the candidate.",
+                                             metavar="SCENARIO")],
+    against: Annotated[Path | None, typer.Option(
+        metavar="BASELINE", help="Measure this scenario too, interleaved on the same machine; the same file for A/A.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder: only what is left.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; start nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    repeat_until: Annotated[str | None, typer.Option(
+        metavar="RATIO", help="Add repetitions until the interval of a ratio is that narrow: "
+                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', A and B labels of storages; with --against "
+                              "'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
+    max_repetitions: Annotated[int | None, typer.Option(
+        min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
+    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+) -> None:
+    """Provision, drive and measure a scenario in a VM, or on a host of yours.  Prints the run's folder last.
+
+    Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
+    repetitions was reached, and the ratio's interval is still too wide.
+    """
+    from lab.order import plan
+    from lab.rig.provide import needs_vm, provider_name
+    from lab.runner import Runner, new_run_folder, refuse_other_arms
+
+    arms = _arms(scenario, against, repetitions)
+    until = _until(repeat_until, max_repetitions, arms, only or ())
+    # bad names are refused before a folder is made
+    blocks = plan(arms, provider_name(arms.candidate.machine), only=only or ())
+    if dry_run:
+        _print_plan(arms, blocks, until)
+        return
+    if resume is not None:
+        if not resume.is_dir():
+            raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
+        refuse_other_arms(resume, arms)
+    if needs_vm(arms.candidate.machine):
+        _need_tools()
+    folder = resume or new_run_folder(results, arms.candidate)
+    say(f"run folder: {folder}")
+    again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
+    try:
+        manifest = Runner(arms, folder, only=only or (), say=say, progress=progress(), until=until).run()
+    except (Interrupted, RigError):
+        say("go on with: " + again + (f" --max-repetitions {max_repetitions}" if max_repetitions else ""))
+        print(folder)
+        raise
+    print(folder)
+    settle(manifest, folder, again)
+
+
+def _arms(candidate: Path, baseline: Path | None, repetitions: int | None) -> Arms:
+    from lab.order import Arms
+    from lab.scenario import load_scenario
+
+    wanted = load_scenario(candidate)
+    other = load_scenario(baseline) if baseline is not None else None
+    if repetitions is not None:
+        wanted = wanted.model_copy(update={"repetitions": repetitions})
+    elif other is not None and other.repetitions != wanted.repetitions:
+        say(f"{candidate} asks for {wanted.repetitions} repetitions and {baseline} for {other.repetitions}: "
+             f"both arms get {wanted.repetitions}")
+    return Arms(wanted, other)
+
+
+def _until(text: str | None, maximum: int | None, arms: Arms, only: Sequence[str]) -> RepeatUntil | None:
+    from lab.analysis.noise import parse_repeat_until
+
+    if text is None:
+        if maximum is not None:
+            raise InputError("there is nothing to repeat until", where="--max-repetitions",
+                             remedy="add --repeat-until RATIO, or use --repetitions")
+        return None
+    return parse_repeat_until(text, arms.scenarios, max_repetitions=maximum or _MAX_REPETITIONS, only=only)
+
+
+def _again(scenario: Path, against: Path | None, folder: Path, only: Sequence[str], repetitions: int | None,
+           repeat_until: str | None) -> str:
+    """The command that goes on with a run."""
+    import shlex
+
+    words = ["lab", "run", str(scenario), *(["--against", str(against)] if against is not None else []),
+             *(word for cell in only for word in ("--only", cell)),
+             *(["--repetitions", str(repetitions)] if repetitions is not None else []),
+             *(["--repeat-until", repeat_until] if repeat_until is not None else []), "--resume", str(folder)]
+    return shlex.join(words)
+
+
+def _need_tools() -> None:
+    from lab.rig.doctor import examine, missing_packages
+
+    if packages := missing_packages(examine()):
+        raise RigError(f"this machine lacks {', '.join(packages)}", remedy="lab doctor --install")
+
+
+def _print_plan(arms: Arms, blocks: list[Block], until: RepeatUntil | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lab.analysis.noise import FIRST_LOOK
+
+    two = arms.baseline is not None
+    table = Table("repetition", "storage", *(["arm"] if two else []), "cell", "key", title=arms.candidate.question)
+    for block in blocks:
+        for job in block.jobs:
+            table.add_row(str(job.repetition), job.storage.label, *([job.arm] if two else []), job.cell_id, job.key)
+    Console().print(table)
+    if until is not None:
+        say(f"then, from {FIRST_LOOK} repetitions on and up to {until.max_repetitions}, until {until.text} is known "
+             f"within ±{100 * until.wanted:.3g} %")
+
+
+@app.command(epilog="Example: `lab destroy`")
+def destroy(as_json: JSON = False) -> None:
+    """Remove every VM that a run left behind, with its disks.  The box stays."""
+    from lab.rig.vagrant import destroy_all
+
+    removed = destroy_all(say)
+    if as_json:
+        print(json.dumps({"removed": removed}))
+    else:
+        print("\n".join(f"removed {name}" for name in removed) or "no machine was there")
