@@ -56,7 +56,7 @@ _QUESTIONS = """\
 What does my work take on each storage, and what does it cost?
     lab run scenarios/quickstart.yaml        measured in a VM; lab simulate: the same file in the model
 How large must the pool be, and when is it full?
-    lab plan --help                          or a plan of yours: lab plan plans/ci-host.yaml
+    lab plan --help                          or a plan of yours: lab plan scenarios/plans/ci-host.yaml
 Which storage for this work, and what belongs into a volume?
     lab advise --help
 Did this change make storage slower, or larger?
