@@ -38,6 +38,7 @@ PUSHES_KEPT = 3
 
 DAY_SECONDS = 86_400.0
 _SIZE_DRAWS = 4096
+_SMALLEST_DISK_BYTES = 1024**3          # of less, a percent for metadata would not be an extent
 _FILE_BYTES, _MAX_FILES = 128 * 1024, 2000
 
 
@@ -76,7 +77,7 @@ def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> 
 
 def empty_storage(spec: StorageSpec, data_bytes: int, parameters: Parameters) -> Amount:
     """What a storage of that size holds that was just set up: a larger pool has more bitmaps in its metadata."""
-    disk = data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES
+    disk = max(_SMALLEST_DISK_BYTES, data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES)
     return _empty(spec, disk, parameters.log)
 
 

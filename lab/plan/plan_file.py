@@ -57,7 +57,7 @@ class _Section(Part):
 class PoolSizes(_Section):
     """What the storage has.  For overlay2, ``data`` is the file system's size, and there is nothing else."""
 
-    called = "a pool"
+    called: ClassVar[str] = "a pool"
     data_bytes: Size = Field(alias="data", ge=256 * MiB, le=16 * TiB)
     metadata_bytes: MetadataSize | None = Field(default=None, alias="metadata")
     """By the kernel's rule if none is given."""
@@ -71,7 +71,7 @@ class ImageTags(_Section):
     """How an image of the workload changes.  With ``size`` and ``layers`` its layers cost as much as equal ones of
     that size, instead of what its own do; what its containers do to its files stays its own."""
 
-    called = "an image"
+    called: ClassVar[str] = "an image"
     image: str
     tags_per_month: StrictFloat = Field(default=0.0, ge=0, le=10_000)
     shared_layers: StrictInt = Field(default=0, ge=0, le=127)
@@ -92,7 +92,7 @@ class ImageTags(_Section):
 class Routine(_Section):
     """What is done by schedule; None for never."""
 
-    called = "upkeep"
+    called: ClassVar[str] = "upkeep"
     prune_every_seconds: Period | None = Field(default=None, alias="prune_every")
     """Stopped containers, then images without a container but for the newest tag."""
     trim_every_seconds: Period | None = Field(default=None, alias="trim_every")

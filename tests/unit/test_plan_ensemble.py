@@ -176,7 +176,8 @@ def test_a_dask_cluster_gives_the_same(varied: Study, cluster: str) -> None:
         assert same(ensemble(crew, varied, 9), all_of(varied, 9))
 
 
-def test_a_cluster_that_cannot_be_reached_is_told_with_a_remedy() -> None:
+def test_a_cluster_that_cannot_be_reached_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.plan.workers.CONNECT_SECONDS", 1)
     with pytest.raises(RigError) as caught, workers(None, "tcp://127.0.0.1:9"):
         pass
     assert "tcp://127.0.0.1:9" in str(caught.value)
