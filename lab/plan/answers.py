@@ -54,7 +54,8 @@ class Chance:
         n, share = self.n, self.value
         middle = share + _Z**2 / (2 * n)
         width = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-        return min(1.0, max(0.0, (middle + sign * width) / (1 + _Z**2 / n)))
+        end = (middle + sign * width) / (1 + _Z**2 / n)
+        return min(1.0, max(share, end)) if sign > 0 else max(0.0, min(share, end))      # rounding aside
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ PUSHES_KEPT = 3
 DAY_SECONDS = 86_400.0
 _SIZE_DRAWS = 4096
 _SMALLEST_DISK_BYTES = 1024**3          # of less, a percent for metadata would not be an extent
-_FILE_BYTES, _MAX_FILES = 128 * 1024, 2000
+_FILE_BYTES, _MAX_FILES, _FILES_A_FOLDER = 128 * 1024, 400, 50
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> 
 def empty_storage(spec: StorageSpec, data_bytes: int, parameters: Parameters) -> Amount:
     """What a storage of that size holds that was just set up: a larger pool has more bitmaps in its metadata."""
     disk = max(_SMALLEST_DISK_BYTES, data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES)
+    if spec.storage == "loop-lvm":       # which the model has with the sizes of Docker's defaults only
+        spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size": spec.chunk_size_bytes})
     return _empty(spec, disk, parameters.log)
 
 
@@ -236,9 +238,10 @@ def synthetic_image(name: str, size_bytes: int, layers: int) -> ImageContent:
     count = max(1, min(_MAX_FILES, share // _FILE_BYTES))
 
     def layer(number: int) -> tuple[Entry, ...]:
-        folder = f"layer{number}"
-        return (Entry(folder, Kind.FOLDER),
-                *(Entry(f"{folder}/{file}", Kind.FILE, math.ceil(share / count)) for file in range(count)))
+        folders = [f"layer{number}-{place}" for place in range(-(-count // _FILES_A_FOLDER))]
+        return (*(Entry(folder, Kind.FOLDER) for folder in folders),
+                *(Entry(f"{folders[file // _FILES_A_FOLDER]}/{file}", Kind.FILE, math.ceil(share / count))
+                  for file in range(count)))
 
     return ImageContent(name, tuple(layer(number) for number in range(layers)))
 

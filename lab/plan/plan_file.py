@@ -160,7 +160,7 @@ class PlanFile(Part):
     """Of the pool refusing, or letting wait, anything by the horizon."""
     storage: StorageSpec
     pool: PoolSizes
-    workload: tuple[Containers, ...] = Field(min_length=1)
+    workload: tuple[Containers, ...]
     images: tuple[ImageTags, ...] = ()
     upkeep: Routine = Routine()
     growth_percent_a_month: StrictFloat = Field(default=0.0, ge=0, le=1000, allow_inf_nan=False)
@@ -204,6 +204,8 @@ class PlanFile(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> PlanFile:
+        if not self.workload:
+            raise problem("workload is empty; allowed: one entry or more", key="workload")
         _no_twice("workload", "name", [one.name for one in self.workload])
         _no_twice("images", "image", [one.image for one in self.images])
         used = sorted({one.image for one in self.workload})

@@ -129,7 +129,8 @@ def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
     >>> tool_metadata_bytes(1024**4, 64 * 1024, 1000) // 1024**2
     524
     """
-    return (1 + -(-(-(-data_bytes // chunk_bytes)) // ENTRIES_PER_LEAF) + devices) * METADATA_BLOCK_BYTES
+    blocks = -(-data_bytes // chunk_bytes)
+    return (1 + -(-blocks // ENTRIES_PER_LEAF) + devices) * METADATA_BLOCK_BYTES
 
 
 def devices_of(replications: Sequence[Replication], image_layers: int) -> int:

@@ -1,4 +1,4 @@
-"""`lab plan` as a user meets it: tables, one JSON document, files that can be used, exit codes, and the shipped plans."""
+"""`lab plan` as a user meets it: tables, one JSON document, files to use, exit codes, and the shipped plans."""
 
 from __future__ import annotations
 

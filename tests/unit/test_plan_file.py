@@ -45,14 +45,14 @@ def test_a_plan_is_read_with_its_units() -> None:
     assert (plan.min_free_share, plan.risk, plan.alerts_percent) == (0.1, 0.01, (80, 90))
 
 
-@pytest.mark.parametrize("written, meant", [
+@pytest.mark.parametrize(("written", "meant"), [
     ("2h", Constant(7200.0)), ("{constant: 2h}", Constant(7200.0)), ("{gamma: {shape: 2, mean: 1h}}", Gamma(2, 3600.0)),
     ("{observed: [1s, 2s]}", Empirical((1.0, 2.0)))])
 def test_every_distribution_is_read(written: str, meant: object) -> None:
     assert read(GOOD.replace("{exponential: 1h}", written)).workload[0].lifetime == meant
 
 
-@pytest.mark.parametrize("there, instead, line, told", [
+@pytest.mark.parametrize(("there", "instead", "line", "told"), [
     ("starts_per_day: 100", "starts_per_day: -1", 9, "-1 is too small, at least 0"),
     ("horizon_days: 10", "horizon_days: 0", 2, "0: input should be greater than 0"),
     ("chunk_size: 64KiB", "autoextend_threshold: 101", 3, "101 is too large, at most 100"),
