@@ -15,7 +15,7 @@ from lab.analysis import stats
 SCORE = ("weighted geometric mean of bandwidths relative to the option with the highest, the weights are the "
          "profile's shares; intervals: " + stats.RATIO_METHOD + f", {100 * stats.LEVEL:.0f} %, not corrected for the "
          "number of comparisons")
-ORDER = ("excluded by the documentation; then by measurement, where the interval of the ratio of two scores excludes 1; "
+ORDER = ("excluded by the documentation; then by measurement, where the interval of two scores' ratio excludes 1; "
          "then by the documentation's statements for less those against; the rest share a place")
 
 
@@ -69,7 +69,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
 def _ranked(one: Ranked, advice: Advice) -> dict[str, Any]:
     scores, fastest = advice.scores, advice.ranking.fastest
     jobs = [] if fastest is None else [
-        {"job": share.phase, "weight": share.weight, "to_fastest": estimate(scores.job_ratio(share, one.option, fastest))}
+        {"job": share.phase, "weight": share.weight,
+         "to_fastest": estimate(scores.job_ratio(share, one.option, fastest))}
         for share in scores.covered]
     found = advice.forecasts.by_option.get(one.option) if advice.forecasts else None
     return {"place": one.place, "shared": one.shared, **_option(one.option), "decided_by": one.decided_by,

@@ -38,7 +38,8 @@ Share = Annotated[float, BeforeValidator(_share)]
 
 
 def _version(raw: Any, info: ValidationInfo) -> Any:
-    text = raw if isinstance(raw, str) else repr(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else ""
+    plain = isinstance(raw, int | float) and not isinstance(raw, bool)
+    text = raw if isinstance(raw, str) else repr(raw) if plain else ""
     try:
         parse_version(text)
     except ValueError:
@@ -136,7 +137,8 @@ class Profile(Part):
     def _shares(self) -> Profile:
         total = self.reads.share + self.writes.share
         if abs(total - 1) > SHARES_SLACK:
-            raise problem(f"reads {self.reads.share:g} + writes {self.writes.share:g} is {total:g}; allowed: 1 together",
+            raise problem(f"reads {self.reads.share:g} + writes {self.writes.share:g} is {total:g}; allowed: 1 "
+                          "together",
                           key=("writes", "share"), remedy=f"for these reads, writes are {1 - self.reads.share:g}")
         if self.host.ftype is not None and self.host.backing not in (None, "xfs"):
             raise problem(f"ftype is a property of xfs, and the backing file system is {self.host.backing}",

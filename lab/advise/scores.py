@@ -30,7 +30,8 @@ class Scores:
     """The scores of the options that have every covered job in one same repetition or more.
 
     ``covered`` are the jobs that some option has, their weights as the profile's shares; ``lacking``: for each other
-    option, the jobs that it has not (none: it has no repetition in common with the rest); ``repetitions`` are those that all scored options have.
+    option, the jobs that it has not (none: it has no repetition in common with the rest); ``repetitions`` are those
+    that all scored options have.
     """
 
     measured: Measured | None
@@ -85,8 +86,8 @@ def score(measured: Measured | None, shares: Sequence[JobShare], options: Sequen
         own = [jobs[option][share] for share in covered]
         shared = set.intersection(*(set(one) for one in own)) if own else set()
         if shared:
-            logs[option] = {one: math.fsum(share.weight * math.log(jobs[option][share][one]) for share in covered) / total
-                            for one in sorted(shared)}
+            logs[option] = {one: math.fsum(share.weight * math.log(jobs[option][share][one]) for share in covered)
+                            / total for one in sorted(shared)}
         else:
             lacking[option] = tuple(share for share in covered if not jobs[option][share])
     everywhere = set.intersection(*(set(one) for one in logs.values())) if logs else set()
@@ -95,7 +96,7 @@ def score(measured: Measured | None, shares: Sequence[JobShare], options: Sequen
         short = [option for option, one in logs.items() if len(one) == fewest]
         inner = score(measured, shares, [option for option in logs if option not in short])
         return replace(inner, lacking={**inner.lacking, **lacking, **dict.fromkeys(short, ())})
-    return Scores(measured, covered, tuple(share for share in shares if share not in covered), logs, lacking,
+    return Scores(measured if logs else None, covered, tuple(share for share in shares if share not in covered), logs, lacking,
                   tuple(sorted(everywhere)))
 
 

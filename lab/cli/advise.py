@@ -27,8 +27,8 @@ _PLACES = {
 _IO, _SPACE, _HOST = "The work", "Space of one container", "The host"
 
 
-@app.command(epilog="Examples: `lab advise scenarios/profiles/database.yaml`; `lab advise --writes 0.8 --write-sync 0.5 "
-                    "--docker 20.10 --distribution debian`; `lab advise scenarios/profiles/ci.yaml --test --json`")
+@app.command(epilog="Examples: `lab advise scenarios/profiles/database.yaml`; `lab advise --writes 0.8 "
+                    "--write-sync 0.5 --docker 20.10 --distribution debian`; `lab advise scenarios/profiles/ci.yaml --test --json`")
 def advise(
     workload: Annotated[Path | None, typer.Argument(
         metavar="[WORKLOAD]", help="A profile; options override it.", show_default=False)] = None,
@@ -47,7 +47,7 @@ def advise(
                                                       help="Of the reads: at random places.")] = None,
     write_size: Annotated[str | None, typer.Option(metavar="SIZE", rich_help_panel=_IO)] = None,
     write_random: Annotated[float | None, typer.Option(metavar="SHARE", rich_help_panel=_IO,
-                                                       help="Of the writes that do not wait: at random places.")] = None,
+                                                       help="Of the writes that do not wait: random.")] = None,
     write_sync: Annotated[float | None, typer.Option(metavar="SHARE", rich_help_panel=_IO,
                                                      help="Of the writes of data: each waits for the disk.")] = None,
     write_first: Annotated[float | None, typer.Option(metavar="SHARE", rich_help_panel=_IO,
