@@ -96,8 +96,8 @@ def score(measured: Measured | None, shares: Sequence[JobShare], options: Sequen
         short = [option for option, one in logs.items() if len(one) == fewest]
         inner = score(measured, shares, [option for option in logs if option not in short])
         return replace(inner, lacking={**inner.lacking, **lacking, **dict.fromkeys(short, ())})
-    return Scores(measured if logs else None, covered, tuple(share for share in shares if share not in covered), logs, lacking,
-                  tuple(sorted(everywhere)))
+    uncovered = tuple(share for share in shares if share not in covered)
+    return Scores(measured if logs else None, covered, uncovered, logs, lacking, tuple(sorted(everywhere)))
 
 
 def first_shares(scores: Scores, options: Sequence[Option]) -> dict[Option, float] | None:

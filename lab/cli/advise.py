@@ -28,7 +28,8 @@ _IO, _SPACE, _HOST = "The work", "Space of one container", "The host"
 
 
 @app.command(epilog="Examples: `lab advise scenarios/profiles/database.yaml`; `lab advise --writes 0.8 "
-                    "--write-sync 0.5 --docker 20.10 --distribution debian`; `lab advise scenarios/profiles/ci.yaml --test --json`")
+                    "--write-sync 0.5 --docker 20.10 --distribution debian`; "
+                    "`lab advise scenarios/profiles/ci.yaml --test --json`")
 def advise(
     workload: Annotated[Path | None, typer.Argument(
         metavar="[WORKLOAD]", help="A profile; options override it.", show_default=False)] = None,
