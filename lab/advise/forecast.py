@@ -88,7 +88,7 @@ def _scenario(space: Space, inside: str, outside: str, options: Sequence[Option]
     specs = list(dict.fromkeys(option.spec for option in options))
     wanted = CONTAINERS * (space.written_bytes + space.rewritten_bytes + space.small_files * space.small_file_bytes)
     disk = max(LEAST_DISK_BYTES, -(-DISK_PER_BYTE * wanted // GiB) * GiB)
-    machine = MachineSpec(pool_disk_bytes=disk, spare_disk_bytes=disk)
+    machine = MachineSpec(pool_disk=disk, spare_disk=disk)
     workloads = tuple(
         StepsWorkload(name=name, image=image, targets=(target,), containers=CONTAINERS,
                       steps=tuple(_steps(space, update=target == "layer")))
@@ -106,11 +106,11 @@ def _workloads(inside: str, outside: str) -> tuple[tuple[str, str, Target], ...]
 def _steps(space: Space, *, update: bool) -> list[AnyStep]:
     steps: list[AnyStep] = [Start()]
     if space.written_bytes:
-        steps.append(Write(amount_bytes=space.written_bytes, files=space.files))
+        steps.append(Write(amount=space.written_bytes, files=space.files))
     if update and space.rewritten_bytes:
-        steps.append(Update(amount_bytes=space.rewritten_bytes))
+        steps.append(Update(amount=space.rewritten_bytes))
     if space.small_files:
-        steps.append(SmallFiles(count=space.small_files, each_bytes=space.small_file_bytes))
+        steps.append(SmallFiles(count=space.small_files, each=space.small_file_bytes))
     if space.log_lines:
         steps.append(Log(lines=space.log_lines, width=space.log_width))
     if space.written_bytes:

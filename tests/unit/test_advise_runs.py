@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from lab import cli
 from lab.advise.advice import Advice, advise
-from lab.advise.document import document
 from lab.advise.evidence import find_measured, read_measured
 from lab.advise.jobs import job_shares
 from lab.advise.options import OPTIONS, STORAGES, Option
