@@ -99,9 +99,6 @@ def _frame(piece: str, line: int, name: str, repairs: Repairs) -> Sample | None:
     if head is None or end is None:
         repairs.add("truncated sample", "left out: it has no end", line)
         return None
-    if head[1] != VERSION:
-        raise ReaderError(f"a log of version {head[1]}; version {VERSION} expected", where=f"{name}:{line}",
-                          remedy="read it with the lab whose collect.sh recorded it")
     body = piece[: end.start() + 1]
     _outside(piece[end.end():], line + piece.count("\n", 0, end.end()), repairs)
     if end[1] is None:
@@ -111,6 +108,9 @@ def _frame(piece: str, line: int, name: str, repairs: Repairs) -> Sample | None:
         if (posix_cksum(raw), len(raw)) != (int(end[1]), int(end[2])):
             repairs.add("damaged sample", "left out: its checksum does not fit its text", line)
             return None
+    if head[1] != VERSION:
+        raise ReaderError(f"a log of version {head[1]}; version {VERSION} expected", where=f"{name}:{line}",
+                          remedy="read it with the lab whose collect.sh recorded it")
     time = leading_time(head[2])
     if time is None or time.rest:
         repairs.add("unreadable sample", "left out: its time is none", line, repr(head[2][:40]))
