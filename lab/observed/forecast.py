@@ -132,7 +132,7 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
     """
     import numpy as np
 
-    _refuse(growth, horizon_days, paths, block_cells)
+    _refuse(growth, horizon_days, paths, block_cells, seed, (data_total_bytes, metadata_total_bytes))
     resources: tuple[What, ...] = ("data", "metadata") if growth.has_metadata else ("data",)
     last = growth.observed.frame.iloc[-1]
     asked = {"data": data_total_bytes, "metadata": metadata_total_bytes}
@@ -151,9 +151,14 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
         covered=min(growth.observed_days / horizon_days, 1.0), warnings=tuple(_warnings(growth, blocks, horizon_days)))
 
 
-def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | None) -> None:
+def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | None, seed: int,
+            totals: tuple[int | None, ...]) -> None:
     if not growth.cell_days <= horizon_days <= LONGEST_HORIZON_DAYS:
         raise InputError(f"a horizon of {horizon_days:g} days; {growth.cell_days:.3g} to {LONGEST_HORIZON_DAYS} expected")
+    if seed < 0:
+        raise InputError(f"seed {seed}; zero or more expected")
+    if any(total is not None and total <= 0 for total in totals):
+        raise InputError("a total of zero bytes or fewer; one byte or more expected")
     if not 1 <= paths <= MOST_PATHS:
         raise InputError(f"{paths} paths; 1 to {MOST_PATHS} expected")
     longest = int(growth.cells["stretch"].value_counts().max())
@@ -204,6 +209,8 @@ def _chance(t_days: float, count: int, paths: int) -> Chance:
 def _reach(share: float, used_bytes: int, total_bytes: int, ordered: np.ndarray[Any, np.dtype[np.float64]],
            slope: float) -> Reach:
     """``ordered``: the paths' days in ascending order, inf where beyond the horizon."""
+    import numpy as np
+
     paths = len(ordered)
 
     def at(quantile: float) -> float | None:
@@ -216,7 +223,7 @@ def _reach(share: float, used_bytes: int, total_bytes: int, ordered: np.ndarray[
     line = 0.0 if used_bytes >= level else (level - used_bytes) / slope if slope > 0 else None
     return Reach(
         share=share, level_bytes=round(level), median_days=at(0.5), low_days=at((1 - LEVEL) / 2),
-        high_days=at((1 + LEVEL) / 2), censored=sum(not math.isfinite(value) for value in ordered) / paths,
+        high_days=at((1 + LEVEL) / 2), censored=float(np.isinf(ordered).mean()),
         median_error_days=None if below is None or above is None else (above - below) / 2, straight_line_days=line)
 
 
