@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lab.errors import InputError
 from lab.observed.growth import LEAST_DAYS, STEP_SECONDS, Growth
 from lab.observed.paths import Blocks, Paths, block_starts, draw_paths
+from lab.units import format_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +155,8 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
 def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | None, seed: int,
             totals: tuple[int | None, ...]) -> None:
     if not growth.cell_days <= horizon_days <= LONGEST_HORIZON_DAYS:
-        raise InputError(f"a horizon of {horizon_days:g} days; {growth.cell_days:.3g} to {LONGEST_HORIZON_DAYS} expected")
+        raise InputError(f"a horizon of {horizon_days:g} days; {growth.cell_days:.3g} to {LONGEST_HORIZON_DAYS} "
+                         "expected")
     if seed < 0:
         raise InputError(f"seed {seed}; zero or more expected")
     if any(total is not None and total <= 0 for total in totals):
@@ -163,8 +165,8 @@ def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | 
         raise InputError(f"{paths} paths; 1 to {MOST_PATHS} expected")
     longest = int(growth.cells["stretch"].value_counts().max())
     if block_cells is not None and not 1 <= block_cells <= longest:
-        raise InputError(f"blocks of {block_cells} {growth.step}s; 1 to {longest} expected, the longest stretch without a "
-                         "gap", where=growth.observed.path)
+        raise InputError(f"blocks of {block_cells} {growth.step}s; 1 to {longest} expected, the longest stretch "
+                         "without a gap", where=growth.observed.path)
 
 
 def _blocks(growth: Growth, resources: tuple[What, ...], block_cells: int | None) -> Blocks:
@@ -242,10 +244,11 @@ def _slope(growth: Growth, what: What) -> float:
 
 def _warnings(growth: Growth, blocks: Blocks, horizon_days: float) -> Iterator[str]:
     if growth.observed_days < LEAST_DAYS:
-        yield (f"the log has {growth.observed_days:.3g} days, under two weeks: what comes weekly or monthly is hardly in it")
+        yield (f"the log has {growth.observed_days:.3g} days, under two weeks: what comes weekly or monthly is "
+               "hardly in it")
     if growth.observed_days < horizon_days:
-        yield (f"the log covers {growth.observed_days / horizon_days:.0%} of the horizon; the rest assumes that growth goes "
-               "on as observed")
+        yield (f"the log covers {growth.observed_days / horizon_days:.0%} of the horizon; the rest assumes that growth "
+               "goes on as observed")
     if len(blocks.starts) < 10:
         yield f"only {len(blocks.starts)} different blocks of {blocks.block_cells} {growth.step}s to draw from"
     yield from _trend(growth, blocks)
@@ -263,6 +266,6 @@ def _trend(growth: Growth, blocks: Blocks) -> Iterator[str]:
     increments = blocks.increments[:, 0] * 86400 / STEP_SECONDS[growth.step]
     older, newer = float(increments[:half].mean()), float(increments[-half:].mean())
     spread = float(np.std(blocks.block_means()[:, 0])) * 86400 / STEP_SECONDS[growth.step]
-    if abs(newer - older) > 2 * spread * math.sqrt(2 / count):
-        yield (f"growth changed: {older / 2**20:.4g} MiB a day in the first half of the log, {newer / 2**20:.4g} in the "
-               "second; the forecast draws from both")
+    if abs(newer - older) > 2 * spread * math.sqrt(2 / count) + 1:  # a byte: no rounding
+        yield (f"growth changed: {format_bytes(older)} a day in the first half of the log, {format_bytes(newer)} in "
+               "the second; the forecast draws from both")

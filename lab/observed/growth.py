@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import InputError
@@ -44,9 +45,9 @@ CELL_COLUMNS = ("t_seconds", "stretch", "data_increment_bytes", "data_peak_bytes
 class Growth:
     """Increments a cell.
 
-    ``cells`` (``CELL_COLUMNS``) has a row a cell: its start in seconds from the log's first sample, the stretch without
-    gaps that it is of, and for data and metadata the net increment and the peak: how far the level rose, at most,
-    above the cell's start.  Bytes, float; metadata is NaN if ``has_metadata`` is False.  ``pattern_cells`` is the
+    ``cells`` (``CELL_COLUMNS``) has a row a cell: its start in seconds from the log's first sample, the stretch
+    without gaps that it is of, and for data and metadata the net increment and the peak: how far the level rose, at
+    most, above the cell's start.  Bytes, float; metadata is NaN if ``has_metadata`` is False.  ``pattern_cells`` is the
     length of the week or day whose pattern there is enough data for, or None.  ``unobserved_bytes`` is the net growth
     of data in gaps, which no cell has.
     """
@@ -80,7 +81,8 @@ class Growth:
         return {"step": self.step, "cells": len(self.cells), "observed_days": self.observed_days,
                 "unobserved_days": self.unobserved_days, "unobserved_bytes": self.unobserved_bytes,
                 "mean_bytes_per_day": self.mean_bytes_per_day, "pattern_cells": self.pattern_cells,
-                "cells_with_a_drop": int((increments < 0).sum()), "largest_drop_bytes": max(-float(increments.min()), 0.0),
+                "cells_with_a_drop": int((increments < 0).sum()),
+                "largest_drop_bytes": max(-float(increments.min()), 0.0),
                 "largest_increment_bytes": float(increments.max()), "notes": list(self.notes)}
 
 
@@ -94,8 +96,8 @@ def growth_of(observed: Observed, step: Step | None = None) -> Growth:
     interval = observed.gap_seconds / 3
     chosen = step or _choose(stretches, interval)
     if interval > STEP_SECONDS[chosen] * (1 + _SLACK):
-        raise InputError(f"samples are {interval:.0f} s apart (median), further than a{'n' if chosen == 'hour' else ''} "
-                         f"{chosen}", where=observed.path, remedy="sample more often")
+        raise InputError(f"samples are {interval:.0f} s apart (median), further than "
+                         f"a{'n' if chosen == 'hour' else ''} {chosen}", where=observed.path, remedy="sample more often")
     has_metadata = bool(frame["metadata_used_bytes"].notna().all())
     cells = _cells(stretches, STEP_SECONDS[chosen])
     if len(cells) < LEAST_CELLS:
@@ -154,14 +156,14 @@ def _rises(times: NDArray[np.float64], used: NDArray[np.float64],
     levels = np.interp(edges, times, used)
     places = np.searchsorted(times, edges)
     tops = np.array([max(levels[cell], levels[cell + 1], used[first:last].max(initial=-np.inf))
-                     for cell, (first, last) in enumerate(zip(places, places[1:], strict=False))])
+                     for cell, (first, last) in enumerate(pairwise(places))])
     return np.diff(levels), tops - levels[:-1]
 
 
 def _growth_in_gaps(stretches: list[pd.DataFrame]) -> float:
     """Data's net growth from one stretch to the next of the same life."""
     grown = 0.0
-    for before, after in zip(stretches, stretches[1:], strict=False):
+    for before, after in pairwise(stretches):
         if before["life"].iloc[-1] == after["life"].iloc[0]:
             grown += float(after["data_used_bytes"].iloc[0]) - float(before["data_used_bytes"].iloc[-1])
     return grown
@@ -178,8 +180,8 @@ def _notes(growth: Growth) -> Iterator[str]:
     if growth.step == "hour":
         yield "cells are hours, since the log has no 14 whole days: a weekly pattern is not in it"
     if growth.unobserved_days > max(0.1 * growth.observed.span_days, 2 * growth.cell_days):
-        yield (f"{growth.unobserved_days:.3g} of {growth.observed.span_days:.3g} days are in no cell (gaps, remainders); "
-               f"data grew by {format_bytes(growth.unobserved_bytes)} in the gaps, which the forecast does not use")
+        yield (f"{growth.unobserved_days:.3g} of {growth.observed.span_days:.3g} days are in no cell (gaps, "
+               f"remainders); data grew by {format_bytes(growth.unobserved_bytes)} in the gaps, which the forecast does not use")
     if not growth.has_metadata:
         yield "metadata is not forecast: some samples do not tell its size (lvs -o +lv_metadata_size)"
     full = int(frame["full"].sum())

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +199,7 @@ def _refuse_alternation(found: Sequence[TimedReading], name: str) -> None:
 
 def _tell_gaps(ordered: Sequence[TimedReading], limit: float, repairs: Repairs) -> None:
     gaps = [(after.epoch_seconds - before.epoch_seconds, after.line)
-            for before, after in zip(ordered, ordered[1:], strict=False)
+            for before, after in pairwise(ordered)
             if after.epoch_seconds - before.epoch_seconds > limit]
     longest = max((seconds for seconds, _ in gaps), default=0.0)
     for _, line in gaps:
@@ -207,7 +208,7 @@ def _tell_gaps(ordered: Sequence[TimedReading], limit: float, repairs: Repairs) 
 
 
 def _tell_sources(ordered: Sequence[TimedReading], repairs: Repairs) -> None:
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before.reading.source != after.reading.source:
             repairs.add("mixed units", "kept, each with its own rounding error: the source changes", after.line,
                         f"{before.reading.source} to {after.reading.source}")

@@ -122,7 +122,8 @@ def _frame(piece: str, line: int, name: str, repairs: Repairs) -> Sample | None:
 
 def _sections(body: str, line: int, repairs: Repairs) -> Iterator[Section]:
     """Those of commands that ended with status 0; a failed command printed no state."""
-    command, begun, held = None, 0, list[str]()
+    command: str | None = None
+    begun, held = 0, list[str]()
     for number, text in enumerate(body.split("\n"), line):
         status = _STATUS.fullmatch(text)
         if status is not None and command is not None:

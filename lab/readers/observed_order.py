@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from lab.readers.observed_pool import PoolReading
@@ -37,7 +38,7 @@ def in_order(readings: Sequence[TimedReading], repairs: Repairs) -> list[TimedRe
         return distinct
     sorted_stretches = sorted(stretches, key=lambda stretch: stretch[0].epoch_seconds)
     if _follow_each_other(sorted_stretches):
-        for before, after in zip(stretches, stretches[1:], strict=False):
+        for before, after in pairwise(stretches):
             if after[0].epoch_seconds < before[-1].epoch_seconds:
                 repairs.add("clock backwards", "re-ordered: what follows lies wholly before other samples, as in logs "
                             "put together in another order", after[0].line)
@@ -68,7 +69,7 @@ def lives(readings: Sequence[TimedReading], repairs: Repairs) -> list[int]:
 
 def gap_seconds(times: Sequence[float]) -> float:
     """The interval beyond which two samples have a gap between them."""
-    return GAP_INTERVALS * median(after - before for before, after in zip(times, times[1:], strict=False))
+    return GAP_INTERVALS * median(after - before for before, after in pairwise(times))
 
 
 def _without_duplicates(readings: Sequence[TimedReading], repairs: Repairs) -> list[TimedReading]:
@@ -99,7 +100,7 @@ def _stretches(readings: Sequence[TimedReading]) -> list[list[TimedReading]]:
 def _follow_each_other(stretches: Sequence[Sequence[TimedReading]]) -> bool:
     """Whether none overlaps the next, nor lies further from it than all of them are long (a clock that was not set)."""
     joints = [after[0].epoch_seconds - before[-1].epoch_seconds
-              for before, after in zip(stretches, stretches[1:], strict=False)]
+              for before, after in pairwise(stretches)]
     long = sum(stretch[-1].epoch_seconds - stretch[0].epoch_seconds for stretch in stretches)
     return all(0 < joint <= long for joint in joints)
 

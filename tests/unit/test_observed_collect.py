@@ -14,14 +14,16 @@ from lab.observed import collect_script
 from lab.readers.observed import read_observed
 from lab.readers.observed_framing import posix_cksum
 
-STATUS = "docker-pool: 0 209715200 thin-pool 12 1043/524288 {used}/1638400 - rw discard_passdown queue_if_no_space - 1024"
+STATUS = ("docker-pool: 0 209715200 thin-pool 12 "
+          "1043/524288 {used}/1638400 - rw discard_passdown queue_if_no_space - 1024")
 LVS = ('{"report": [{"lv": [{"lv_name":"pool", "vg_name":"docker", "lv_attr":"twi-aot---", "lv_size":"107374182400B", '
        '"lv_metadata_size":"2147483648B", "chunk_size":"65536B", "data_percent":"1.34", "metadata_percent":"0.20"}]}]}')
 DOCKER = "Server:\n Storage Driver: devicemapper\n  Pool Name: docker-pool\n  Registry: täglich"
 SHELLS = [[shell] for shell in ("dash", "sh") if shutil.which(shell)] + (
     [["busybox", "sh"]] if shutil.which("busybox") else [])
 READS_ONLY = {"dmsetup status", "lvs --reportformat", "docker info"}
-OTHER_COMMANDS = {"date", "cksum", "printf", "sleep", "command", "timeout", "getopts", "exit", "export", "set", "return"}
+OTHER_COMMANDS = {"date", "cksum", "printf", "sleep", "command", "timeout", "getopts", "exit", "export", "set",
+                  "return"}
 
 
 class Host:
@@ -105,7 +107,8 @@ def test_samples_some_seconds_apart_become_levels(host: Host) -> None:
 def test_it_asks_for_states_only(host: Host) -> None:
     host.run()
     calls = host.calls.read_text().splitlines()
-    assert [call.split()[:2] for call in calls] == [["dmsetup", "status"], ["lvs", "--reportformat"], ["docker", "info"]]
+    assert [call.split()[:2] for call in calls] == [
+        ["dmsetup", "status"], ["lvs", "--reportformat"], ["docker", "info"]]
     assert "--noflush" in calls[0].split()  # without it, the status commits the pool's metadata
     assert "--units b" in calls[1]
 

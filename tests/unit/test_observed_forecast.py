@@ -253,13 +253,13 @@ def test_peaks_fill_a_pool_whose_net_growth_is_nil() -> None:
 
 def test_blocks_keep_days_together_and_never_cross_a_gap() -> None:
     assert block_starts(np.array([0, 0, 0, 1, 1, 1, 1]), 3).tolist() == [0, 3, 4]
-    # +2 and -2 in turn, 1 a day on average: blocks of two swing by 4 at most, single days by far more
+    # +2 and -2 in turn: pairs add up to nothing, single days do not
     levels = (20 * GIB + np.cumsum([0] + [2 * GIB, -2 * GIB] * 20)).tolist()
     paired = forecast(growth_of(log(levels)), horizon_days=40, paths=400, block_cells=2, mean_error=False)
     single = forecast(growth_of(log(levels)), horizon_days=40, paths=400, block_cells=1, mean_error=False)
     widths = [found.data.bands[-1].high_bytes - found.data.bands[-1].low_bytes for found in (paired, single)]
-    assert widths[0] <= 0.1 * GIB * 40
-    assert widths[1] > 2 * widths[0]
+    assert widths[0] == pytest.approx(0, abs=1)
+    assert widths[1] > 10 * GIB
 
 
 def test_data_and_metadata_move_together() -> None:
@@ -267,15 +267,10 @@ def test_data_and_metadata_move_together() -> None:
     growths = rng.exponential(1.0, 40)
     data = 10 * GIB + np.concatenate([[0], np.cumsum(growths)]) * GIB
     metadata = 100 * MIB + np.concatenate([[0], np.cumsum(growths)]) * MIB * 10
-    found = forecast(growth_of(log(data.tolist(), metadata=metadata.tolist(), metadata_total=GIB)), horizon_days=120,
-                     paths=500)
-    assert found.metadata is not None
     left_data = (100 * GIB - data[-1]) / GIB
-    left_metadata = (GIB - metadata[-1]) / (10 * MIB)
     same = forecast(growth_of(log(data.tolist(), metadata=metadata.tolist(), metadata_total=round(
         metadata[-1] + left_data * 10 * MIB))), horizon_days=120, paths=500)
     assert same.metadata is not None
-    assert left_metadata != left_data
     for one, other in zip(same.data.chances, same.metadata.chances, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=0.005)
 

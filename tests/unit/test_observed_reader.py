@@ -25,8 +25,8 @@ HOUR = 3600
 
 def status(used: int, total: int = 1638400, *, pool: str = "docker-pool", transaction: int = 12, metadata: int = 1043,
            metadata_total: int = 524288, block_sectors: int = 128, mode: str = "rw") -> str:
-    return (f"{pool}: 0 {total * block_sectors} thin-pool {transaction} {metadata}/{metadata_total} {used}/{total} - {mode} "
-            "discard_passdown queue_if_no_space - 1024")
+    return (f"{pool}: 0 {total * block_sectors} thin-pool {transaction} {metadata}/{metadata_total} {used}/{total} - "
+            f"{mode} discard_passdown queue_if_no_space - 1024")
 
 
 def iso(epoch: float) -> str:
@@ -73,7 +73,7 @@ def test_docker_info_carries_the_error_of_its_four_digits() -> None:
     observed = read_observed(DATA / "docker-info.log")
     assert observed.frame["t_seconds"].tolist() == [0, 3600]
     assert observed.frame["data_used_bytes"].tolist() == [1_024_000_000, 2_130_000_000]
-    assert observed.frame["data_error_bytes"].tolist() == [500_001, 500_001]  # half of the fourth digit, zeros unprinted
+    assert observed.frame["data_error_bytes"].tolist() == [500_001, 500_001]  # half of the fourth digit
     assert observed.frame["metadata_used_bytes"].tolist() == [17_930_000, 860_200]
     assert observed.frame["metadata_error_bytes"].tolist() == [5_001, 51]
     assert set(observed.frame["source"]) == {"docker"}
@@ -117,7 +117,8 @@ def go_size(size_bytes: int) -> str:
     return f"{value:.4g}{unit}"
 
 
-@given(total=st.integers(1, 10**7), block=st.integers(1, 16384).map(lambda steps: steps * 128), rest=st.integers(0, 127))
+@given(total=st.integers(1, 10**7), block=st.integers(1, 16384).map(lambda steps: steps * 128),
+       rest=st.integers(0, 127))
 def test_the_stated_error_covers_every_block_size_that_a_status_allows(total: int, block: int, rest: int) -> None:
     from lab.readers.observed_framing import Section
     from lab.readers.observed_pool import MOST_BYTES, pool_readings
@@ -141,8 +142,8 @@ def test_a_gzipped_log_and_one_with_carriage_returns_are_the_same(tmp_path: Path
 
 
 def test_a_framed_log_takes_the_most_exact_command(tmp_path: Path) -> None:
-    docker = ("Storage Driver: devicemapper\n Pool Name: docker-pool\n Data Space Used: 1.434GB\n Data Space Total: 107.4GB\n"
-              " Metadata Space Used: 4.272MB\n Metadata Space Total: 2.147GB")
+    docker = ("Storage Driver: devicemapper\n Pool Name: docker-pool\n Data Space Used: 1.434GB\n"
+              " Data Space Total: 107.4GB\n Metadata Space Used: 4.272MB\n Metadata Space Total: 2.147GB")
     body = (f"=== lab-observed 1 {iso(START)}\n--- docker info\n{docker}\n--- status 0\n"
             f"--- dmsetup status\n{status(21873)}\n--- status 0\n")
     first = f"{body}=== end {posix_cksum(body.encode())} {len(body)}\n"
@@ -436,5 +437,6 @@ def test_times_in_any_zone_are_one_moment() -> None:
              "1793491200", "1793491200.0"]
     assert {time.epoch_seconds for text in texts if (time := leading_time(text + " x")) is not None} == {START}
     assert all(leading_time(text) is not None for text in texts)
-    for text in ("2026-13-01T00:00:00Z", "2026-11-01", "179349120", "17934912000", "2026-11-01T00:00Z", "0 131072 thin"):
+    for text in ("2026-13-01T00:00:00Z", "2026-11-01", "179349120", "17934912000", "2026-11-01T00:00Z",
+                 "0 131072 thin"):
         assert leading_time(text) is None
