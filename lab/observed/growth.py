@@ -97,7 +97,8 @@ def growth_of(observed: Observed, step: Step | None = None) -> Growth:
     chosen = step or _choose(stretches, interval)
     if interval > STEP_SECONDS[chosen] * (1 + _SLACK):
         raise InputError(f"samples are {interval:.0f} s apart (median), further than "
-                         f"a{'n' if chosen == 'hour' else ''} {chosen}", where=observed.path, remedy="sample more often")
+                         f"a{'n' if chosen == 'hour' else ''} {chosen}", where=observed.path,
+                         remedy="sample more often")
     has_metadata = bool(frame["metadata_used_bytes"].notna().all())
     cells = _cells(stretches, STEP_SECONDS[chosen])
     if len(cells) < LEAST_CELLS:
@@ -181,7 +182,8 @@ def _notes(growth: Growth) -> Iterator[str]:
         yield "cells are hours, since the log has no 14 whole days: a weekly pattern is not in it"
     if growth.unobserved_days > max(0.1 * growth.observed.span_days, 2 * growth.cell_days):
         yield (f"{growth.unobserved_days:.3g} of {growth.observed.span_days:.3g} days are in no cell (gaps, "
-               f"remainders); data grew by {format_bytes(growth.unobserved_bytes)} in the gaps, which the forecast does not use")
+               f"remainders); data grew by {format_bytes(growth.unobserved_bytes)} in the gaps, "
+               "which the forecast does not use")
     if not growth.has_metadata:
         yield "metadata is not forecast: some samples do not tell its size (lvs -o +lv_metadata_size)"
     full = int(frame["full"].sum())
