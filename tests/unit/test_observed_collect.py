@@ -119,7 +119,7 @@ def test_it_writes_nothing_but_its_own_output(host: Host) -> None:
     assert sorted(host.home.rglob("*")) == before
     script = "\n".join(line.split("#", 1)[0] if line.lstrip().startswith("#") else line
                        for line in collect_script().splitlines())
-    redirections = re.findall(r"[0-9]?>>?\s*&?\s*[^\s)|]+", script)
+    redirections = re.findall(r"[0-9]?>>?\s*&?\s*[^\s)|;]+", script)
     assert set(redirections) == {">/dev/null", "2>/dev/null", "2>&1", ">&2", '>>"$file"'}
     assert set(re.findall(r"^\s*ask (\S+ \S+)", script, re.MULTILINE)) == READS_ONLY
 
