@@ -13,21 +13,28 @@ LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin # cron's is short
 export LC_ALL PATH
 
+usage() {
+    printf '%s\n' "usage: collect.sh [-e SECONDS] [-o FILE]" >&2
+    exit 2
+}
+
 every=
 file=
 while getopts e:o: option; do
     case $option in
         e) every=$OPTARG ;;
         o) file=$OPTARG ;;
-        *) printf '%s\n' "usage: collect.sh [-e SECONDS] [-o FILE]" >&2; exit 2 ;;
+        *) usage ;;
     esac
 done
+shift $((OPTIND - 1))
+[ $# -eq 0 ] || usage
 case $every in
     *[!0-9]*|0*) printf '%s\n' "collect.sh: -e takes whole seconds, not '$every'" >&2; exit 2 ;;
 esac
 
 limit= # a daemon whose pool is full may never answer
-command -v timeout >/dev/null 2>&1 && limit='timeout 60'
+timeout 60 date >/dev/null 2>&1 && limit='timeout 60' # old busybox: timeout -t 60
 
 ask() {
     command -v "$1" >/dev/null 2>&1 || return 0

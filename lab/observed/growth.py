@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import InputError
 from lab.readers.observed import Observed
+from lab.readers.observed_order import GAP_INTERVALS
 from lab.units import format_bytes
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def growth_of(observed: Observed, step: Step | None = None) -> Growth:
     """
     frame = observed.frame
     stretches = list(_stretches(observed))
-    interval = observed.gap_seconds / 3
+    interval = observed.gap_seconds / GAP_INTERVALS
     chosen = step or _choose(stretches, interval)
     if interval > STEP_SECONDS[chosen] * (1 + _SLACK):
         raise InputError(f"samples are {interval:.0f} s apart (median), further than "

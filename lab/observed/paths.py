@@ -88,12 +88,11 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
     for cell in range(cells):
         if cell % blocks.block_cells == 0:
             at = blocks.starts[rng.integers(len(blocks.starts), size=paths)]
-        rise = blocks.peaks[at] + shift
-        missing = thresholds[None] - level[:, :, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            moment = cell + np.clip(missing / rise[:, :, None], 0.0, 1.0)
-        reached = (missing <= rise[:, :, None]) & np.isinf(first)
-        first[reached] = moment[reached]
+        rise = np.maximum(blocks.peaks[at] + shift, 0.0)[:, :, None]
+        missing = np.maximum(thresholds - level[:, :, None], 0.0)
+        reached = (missing <= rise) & np.isinf(first)
+        within = np.divide(missing, rise, out=np.zeros_like(missing), where=rise > 0)
+        first[reached] = cell + within[reached]
         level = np.maximum(level + blocks.increments[at] + shift, 0.0)
         at = at + 1
         if cell + 1 in places:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lab.errors import InputError, ReaderError
 from lab.readers.observed_framing import Sample, cut_samples
 from lab.readers.observed_order import TimedReading, gap_seconds, in_order, lives
-from lab.readers.observed_pool import SOURCES, PoolReading, pool_readings
+from lab.readers.observed_pool import SOURCES, PoolReading, pool_readings, printable
 from lab.readers.observed_repairs import Repair, Repairs
 from lab.readers.text_file import open_bytes
 
@@ -120,7 +120,7 @@ def _load(path: Path, repairs: Repairs) -> str:
 
 def _device_name(pool: str) -> str:
     """``vg/lv`` as device-mapper spells it; the layer that LVM adds below a pool in use is the same pool."""
-    vg, slash, lv = pool.removeprefix("/dev/mapper/").partition("/")
+    vg, slash, lv = printable(pool).removeprefix("/dev/mapper/").partition("/")
     return f"{vg.replace('-', '--')}-{lv.replace('-', '--')}" if slash else vg.removesuffix("-tpool")
 
 

@@ -133,7 +133,7 @@ def _sections(body: str, line: int, repairs: Repairs) -> Iterator[Section]:
         elif text.startswith("--- "):
             if command is not None:
                 repairs.add("truncated sample", "one command's output left out: it has no end", begun)
-            command, begun, held = (text.split() + [""])[1], number + 1, []
+            command, begun, held = text[4:].partition(" ")[0], number + 1, []
         else:
             held.append(text)
     if command is not None:

@@ -128,6 +128,8 @@ def _longest_increasing(readings: Sequence[TimedReading]) -> list[TimedReading]:
 def _made_anew(before: PoolReading, now: TimedReading, repairs: Repairs) -> bool:
     after = now.reading
     tolerance = before.data_total_error_bytes + after.data_total_error_bytes
+    if before.source != after.source:  # lvs without chunk_size tells of a last part that is no whole block
+        tolerance += max(before.block_bytes or 0, after.block_bytes or 0)
     change = after.data_total_bytes - before.data_total_bytes
     near_empty = (after.data_used_bytes <= NEAR_EMPTY_SHARE * before.data_used_bytes
                   and before.data_used_bytes >= FULL_ENOUGH_SHARE * before.data_total_bytes)
@@ -142,17 +144,17 @@ def _made_anew(before: PoolReading, now: TimedReading, repairs: Repairs) -> bool
     if change > tolerance:
         repairs.add("pool extended", "kept: the total grew", now.line,
                     f"data {before.data_total_bytes} to {after.data_total_bytes} bytes")
-    if (before.metadata_total_bytes is not None and after.metadata_total_bytes is not None
-            and abs(after.metadata_total_bytes - before.metadata_total_bytes) > _rounding(before, after)):
-        repairs.add("pool extended", "kept: the metadata's total changed", now.line,
-                    f"{before.metadata_total_bytes} to {after.metadata_total_bytes} bytes")
+    one, other = before.metadata_total_bytes, after.metadata_total_bytes
+    if one is not None and other is not None and abs(other - one) > _rounding(before, after, max(one, other)):
+        repairs.add("pool extended", "kept: the metadata's total changed", now.line, f"{one} to {other} bytes")
     return False
 
 
 def _another_pool(before: PoolReading, after: PoolReading) -> str:
     if before.pool and after.pool and before.pool != after.pool:
         return f"{before.pool!r} became {after.pool!r}"
-    if before.block_bytes and after.block_bytes and before.block_bytes != after.block_bytes:
+    if (before.block_bytes and after.block_bytes
+            and abs(after.block_bytes - before.block_bytes) > _rounding(before, after, before.block_bytes)):
         return f"blocks of {before.block_bytes} bytes became {after.block_bytes}"
     if (before.transaction_id is not None and after.transaction_id is not None
             and after.transaction_id < before.transaction_id):
@@ -160,8 +162,6 @@ def _another_pool(before: PoolReading, after: PoolReading) -> str:
     return ""
 
 
-def _rounding(before: PoolReading, after: PoolReading) -> int:
-    """How far two totals of metadata may lie apart by rounding alone: docker info has four digits."""
-    if "docker" not in (before.source, after.source):
-        return 0
-    return max(before.metadata_total_bytes or 0, after.metadata_total_bytes or 0) // 1000
+def _rounding(before: PoolReading, after: PoolReading, size_bytes: int) -> int:
+    """How far two tellings of ``size_bytes`` may lie apart by rounding alone: docker info has four digits."""
+    return size_bytes // 1000 if "docker" in (before.source, after.source) else 0

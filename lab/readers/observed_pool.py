@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.errors import ReaderError
-from lab.readers.docker_info import block_size_bytes, parse_docker_info, parse_human_size
 from lab.readers.dmsetup import PoolStatus, parse_status_line
+from lab.readers.docker_info import block_size_bytes, parse_docker_info, parse_human_size
 from lab.readers.lvm import LogicalVolume, parse_lvs
 from lab.readers.observed_framing import Section
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
@@ -80,9 +80,20 @@ def pool_readings(section: Section, name: str) -> list[PoolReading]:
         raise ReaderError(f"{text[:60]!r} is neither dmsetup status, nor lvs, nor docker info" if text else
                       "nothing follows the time", where=where)
     for reading in readings:
-        if max(reading.data_total_bytes, reading.metadata_total_bytes or 0) > MOST_BYTES:
-            raise ReaderError(f"a pool of {reading.data_total_bytes} bytes, more than 1 EiB", where=where)
+        totals = {"data": reading.data_total_bytes, "metadata": reading.metadata_total_bytes}
+        for what, total in totals.items():
+            if not reading.failed and total is not None and not 0 < total <= MOST_BYTES:
+                raise ReaderError(f"a pool with {total} bytes of {what}; one byte to 1 EiB expected", where=where)
     return readings
+
+
+def printable(name: str) -> str:
+    """The name with an escape for each byte that is no UTF-8 (a lone surrogate, which no terminal can be sent).
+
+    >>> printable("pool" + chr(0xDCFF)).isascii()
+    True
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _kind(text: str) -> str:
@@ -104,7 +115,7 @@ def _of_dmsetup(section: Section, name: str) -> list[PoolReading]:
         status = parse_status_line(line, where=where)
         if isinstance(status, PoolStatus):
             device = fields[0][:-1] if fields[0].endswith(":") else ""
-            readings.append(_of_status(status, device.removesuffix("-tpool"), where))
+            readings.append(_of_status(status, printable(device).removesuffix("-tpool"), where))
         elif (target := getattr(status, "target", "thin")) not in _OTHER_TARGETS:
             raise ReaderError(f"target {target[:40]!r} is none that is known: cut off?", where=where)
     return readings
@@ -162,16 +173,17 @@ def _of_volume(pool: LogicalVolume, where: str) -> PoolReading:
     if pool.size_bytes is None or pool.data_percent is None:
         raise ReaderError(f"thin pool {pool.name!r} without lv_size", where=where,
                           remedy="run lvs with -o +lv_size,lv_metadata_size,chunk_size")
-    used, error = _share(pool.columns["data_percent"].strip(), pool.size_bytes)
+    total_bytes = pool.size_bytes - pool.size_bytes % (pool.chunk_size_bytes or 1)  # what is left is no whole block
+    used, error = _share(pool.columns["data_percent"].strip(), total_bytes)
     metadata: tuple[int, int] | None = None
     if pool.metadata_percent is not None and pool.metadata_size_bytes:
         metadata = _share(pool.columns["metadata_percent"].strip(), pool.metadata_size_bytes)
     vg = "" if pool.vg_name is None else pool.vg_name.replace("-", "--") + "-"
     return PoolReading(
-        pool=vg + pool.name.replace("-", "--"),
+        pool=printable(vg + pool.name.replace("-", "--")),
         source="lvs",
         data_used_bytes=used,
-        data_total_bytes=pool.size_bytes,
+        data_total_bytes=total_bytes,
         data_error_bytes=error,
         metadata_used_bytes=None if metadata is None else metadata[0],
         metadata_total_bytes=None if metadata is None else pool.metadata_size_bytes,
@@ -211,7 +223,7 @@ def _of_docker(text: str, where: str) -> list[PoolReading]:
             raise ReaderError(f"more {what} space used than there is", where=where)
     block = told.get("Pool Blocksize")
     return [PoolReading(
-        pool=told.get("Pool Name", "").removesuffix("-tpool"),
+        pool=printable(told.get("Pool Name", "")).removesuffix("-tpool"),
         source="docker",
         data_used_bytes=used,
         data_total_bytes=total,

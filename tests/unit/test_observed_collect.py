@@ -23,7 +23,7 @@ SHELLS = [[shell] for shell in ("dash", "sh") if shutil.which(shell)] + (
     [["busybox", "sh"]] if shutil.which("busybox") else [])
 READS_ONLY = {"dmsetup status", "lvs --reportformat", "docker info"}
 OTHER_COMMANDS = {"date", "cksum", "printf", "sleep", "command", "timeout", "getopts", "exit", "export", "set",
-                  "return"}
+                  "return", "shift", "usage"}
 
 
 class Host:
@@ -153,6 +153,20 @@ def test_an_unknown_option_is_refused(host: Host) -> None:
     done = host.run("-x")
     assert done.returncode == 2
     assert "usage: collect.sh" in done.stderr
+
+
+def test_a_word_that_is_no_option_is_refused(host: Host) -> None:
+    done = host.run("pool.log")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: collect.sh" in done.stderr
+
+
+def test_a_timeout_of_another_syntax_is_not_used(host: Host) -> None:
+    """busybox before 1.30 wants -t: its ``timeout 60 dmsetup`` would look for a command named 60."""
+    (host.bin / "timeout").unlink()
+    host.command("timeout", "", status=127)
+    text = host.run().stdout
+    assert STATUS.format(used=21873) + "\n--- status 0\n" in text
 
 
 def test_a_log_that_cannot_be_written_ends_it(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,6 +153,53 @@ def test_a_framed_log_takes_the_most_exact_command(tmp_path: Path) -> None:
     assert said(observed) == {"mixed units": (14,)}
     assert observed.frame["data_used_bytes"].tolist() == [21873 * BLOCK, 1_434_000_000]
     assert "pool extended" not in said(observed)  # 107.4 GB is the same total, rounded
+
+
+def lvs(percent: str, size: int, chunk: int, **columns: str) -> str:
+    row = {"vg_name": "docker", "lv_name": "pool", "lv_attr": "twi-aot---", "lv_size": f"{size}B",
+           "chunk_size": f"{chunk}B", "data_percent": percent, "metadata_percent": "0.20", **columns}
+    return json.dumps({"report": [{"lv": [row]}]})
+
+
+@pytest.mark.parametrize("chunk_told", [True, False])
+@pytest.mark.parametrize("lvs_first", [True, False])
+def test_a_part_of_a_block_at_the_end_is_no_other_pool(chunk_told: bool, lvs_first: bool, tmp_path: Path) -> None:
+    """lvs tells the volume's size, dmsetup its whole blocks: 100 GiB are no multiple of 192 KiB."""
+    size, chunk = 100 * 2**30, 3 * BLOCK
+    total = size // chunk
+    line = status(total // 10, total, pool="docker-pool-tpool", block_sectors=chunk // 512).replace(
+        f" {total * chunk // 512} ", f" {size // 512} ")
+    told = lvs("10.00", size, chunk if chunk_told else 0)
+    outputs = [told, told, line, line] if lvs_first else [line, line, told, told]
+    observed = read(tmp_path, "".join(f"{START + HOUR * hour} {output}\n" for hour, output in enumerate(outputs)))
+    assert set(observed.frame["life"]) == {0}
+    assert "counter reset" not in said(observed)
+    if chunk_told:
+        assert set(observed.frame["data_total_bytes"]) == {total * chunk}
+        assert set(said(observed)) == {"mixed units"}
+
+
+def test_docker_rounds_large_blocks_and_that_is_no_other_pool(tmp_path: Path) -> None:
+    block, total = 7681 * BLOCK, 2000  # 503.4 MB: docker's four digits fit the multiples on either side as well
+    docker = ("Storage Driver: devicemapper\n Pool Name: docker-pool\n Pool Blocksize: 503.4MB\n"
+              " Data Space Used: 5.034GB\n Data Space Total: 1.007TB\n"
+              " Metadata Space Used: 4.272MB\n Metadata Space Total: 2.147GB")
+    observed = read(tmp_path, f"{START} {status(10, total, block_sectors=block // 512)}\n{START + HOUR}\n{docker}\n")
+    assert observed.frame["life"].tolist() == [0, 0]
+
+
+def test_a_name_that_is_no_utf8_is_escaped_and_can_be_chosen(tmp_path: Path) -> None:
+    raw = plain([1, 2, 3]).encode().replace(b"docker-pool", b"p\xff")
+    observed = read(tmp_path, raw)
+    assert observed.pool.isascii()
+    assert read(tmp_path, raw, observed.pool).pool == read(tmp_path, raw, "p\udcff").pool == observed.pool
+
+
+@pytest.mark.parametrize("size", [0, 2**61])
+def test_a_pool_of_no_possible_size_is_refused(size: int, tmp_path: Path) -> None:
+    text = "".join(f"{START + HOUR * hour} {lvs('10.00', size, BLOCK)}\n" for hour in range(2))
+    with pytest.raises(ReaderError, match=f"a pool with {size} bytes of data"):
+        read(tmp_path, text)
 
 
 # --- repairs
@@ -385,11 +433,15 @@ def levels_of(observed: Observed) -> set[tuple[float, int, float]]:
 
 
 def read_or_refuse(raw: bytes) -> Observed | None:
+    """What is told of the log can be printed, whatever bytes it has."""
     with TemporaryDirectory() as folder:
         try:
-            return read(Path(folder), raw)
-        except InputError:
+            observed = read(Path(folder), raw)
+        except InputError as error:
+            str(error).encode()
             return None
+        "\n".join([json.dumps(observed.document(), ensure_ascii=False), *map(str, observed.repairs)]).encode()
+        return observed
 
 
 @_QUICK
