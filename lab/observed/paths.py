@@ -68,6 +68,7 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
     The blocks at a stretch's ends are drawn less often than those amid it; the difference of means is added, so that
     the increments drawn have the log's own mean.  ``mean_error`` adds to each path one error of that mean, drawn as
     a bootstrap of a log of the same length: the log is one of many that the same host could have written.
+    A bootstrap of few blocks makes that error too small; it is widened as Student's t widens the normal.
     """
     import numpy as np
 
@@ -76,8 +77,8 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
     shift = np.zeros((paths, resources)) + blocks.increments.mean(axis=0) - means.mean(axis=0)
     if mean_error:
         drawn = max(round(total / blocks.block_cells), 1)
-        for path in range(paths):
-            shift[path] += means[rng.integers(len(means), size=drawn)].mean(axis=0) - means.mean(axis=0)
+        errors = np.array([means[rng.integers(len(means), size=drawn)].mean(axis=0) for _ in range(paths)])
+        shift += (errors - means.mean(axis=0)) * _widening(total / blocks.block_cells, rng, paths)
     level = np.tile(levels, (paths, 1))
     first = np.where(level[:, :, None] >= thresholds, 0.0, np.inf)
     places = {int(step): place for place, step in enumerate(report)}
@@ -98,3 +99,16 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
         if cell + 1 in places:
             shown[places[cell + 1]] = level
     return Paths(first, shown)
+
+
+def _widening(count: float, rng: np.random.Generator, paths: int) -> Floats:
+    """Factors (paths × 1) for the bootstrap's error of a mean of ``count`` blocks.
+
+    The blocks vary about their own mean, hence count / (count - 1); and that their spread is itself uncertain gives
+    the mean's error Student's t of count - 1 degrees of freedom (at least three, for a finite variance).
+    """
+    import numpy as np
+
+    freedom = max(count - 1, 3.0)
+    factors: Floats = np.sqrt(count / max(count - 1, 1.0) * freedom / rng.chisquare(freedom, size=(paths, 1)))
+    return factors

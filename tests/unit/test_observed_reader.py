@@ -180,7 +180,7 @@ def test_a_part_of_a_block_at_the_end_is_no_other_pool(chunk_told: bool, lvs_fir
 
 
 def test_docker_rounds_large_blocks_and_that_is_no_other_pool(tmp_path: Path) -> None:
-    block, total = 7681 * BLOCK, 2000  # 503.4 MB: docker's four digits fit the multiples on either side as well
+    block, total = 7682 * BLOCK, 2000  # 503.4 MB of four digits lie nearer to 7681 * 64 KiB
     docker = ("Storage Driver: devicemapper\n Pool Name: docker-pool\n Pool Blocksize: 503.4MB\n"
               " Data Space Used: 5.034GB\n Data Space Total: 1.007TB\n"
               " Metadata Space Used: 4.272MB\n Metadata Space Total: 2.147GB")
