@@ -244,7 +244,7 @@ def test_the_interval_covers_what_comes_where_the_log_is_short() -> None:
 
 
 def test_the_interval_covers_what_comes_with_four_weekly_blocks() -> None:
-    """The plain bootstrap of a mean of four blocks has some 77 % here, widened it has some 88 %, where 90 % are told."""
+    """The plain bootstrap of a mean of four blocks covers some 77 % here, widened some 88 %; 90 % are told."""
     covered = 0
     for seed in range(100):
         growth = growth_of(normal_log(28, 2000 + seed))
