@@ -7,7 +7,8 @@ cells come in an order drawn from the seed.
 With two arms, what belongs together runs as close together as it can:
 
 - A storage of the same label and options in both files is built once, and the
-  arms alternate cell by cell: A B, B A, A B, …
+  arms alternate cell by cell: A B, B A, A B, …  A throttle makes no difference to
+  that, since it holds for the cells and not for the build.
 - One whose options differ is built for each arm, one block after the other,
   the cells of both in the same order.
 
@@ -137,13 +138,18 @@ def _two_arms(arms: Arms, box: str, repetition: int, only: Sequence[str], order:
         jobs = [[_job(arms.scenarios[arm], pair[arm], repetition, box, arm)
                  for arm in _turn(repetition + place) if arm in pair] for place, pair in pairs]
         sides = specs[label]
-        if len(sides) == 2 and sides[BASELINE] == sides[CANDIDATE]:
+        if len(sides) == 2 and _built_alike(sides[BASELINE], sides[CANDIDATE]):
             yield _block(arms.candidate, box, [job for pair in jobs for job in pair], sides[CANDIDATE], repetition)
             continue
         for arm in _turn(repetition):
             if arm in sides:
                 own = [job for pair in jobs for job in pair if job.arm == arm]
                 yield _block(arms.scenarios[arm], box, own, sides[arm], repetition)
+
+
+def _built_alike(ours: StorageSpec, theirs: StorageSpec) -> bool:
+    """Whether one build serves both."""
+    return ours.model_copy(update={"throttle": None}) == theirs.model_copy(update={"throttle": None})
 
 
 def _turn(number: int) -> tuple[Arm, Arm]:

@@ -252,8 +252,10 @@ class Runner:
             machine = RecordingMachine(bare, transcript)
             try:
                 seed = self._arms.scenarios[job.arm].seed + job.repetition
-                workloads.CellDriver(machine, vm_.disks, job.cell, raw, seed, say=self._say,
-                                     host_allocated=vm_.pool_allocated_bytes).run()
+                driver = workloads.CellDriver(machine, vm_.disks, job.cell, raw, seed, say=self._say,
+                                              host_allocated=vm_.pool_allocated_bytes)
+                with vm_.throttled(job.storage.throttle):
+                    driver.run()
             except ConnectionLost:
                 raise
             except LabError as failure:
@@ -371,7 +373,8 @@ def _cell_record(cell: Cell) -> CellRecord:
     options = {name: getattr(storage, name) for name in ("chunk_size_bytes", "data_percent", "metadata_percent",
                                                          "autoextend_threshold", "autoextend_percent", "discard")}
     return CellRecord(storage=storage.storage, target=cell.target, workload=cell.workload.name,
-                      options={name: value for name, value in options.items() if value is not None})
+                      options={name: value for name, value in options.items() if value is not None}
+                      | ({} if storage.throttle is None else {"throttle": storage.throttle.sentence}))
 
 
 def _cost(session: Session) -> SamplerCost | None:

@@ -32,7 +32,7 @@ from lab.scenario_files import find_image, read_jobs
 from lab.scenario_host import HostSpec as HostSpec
 from lab.scenario_host import host_files, is_host
 from lab.scenario_steps import Delete as Delete
-from lab.scenario_steps import GiB, KiB, MiB, Part, Seconds, Size, Step, TiB, check_order
+from lab.scenario_steps import GiB, MiB, Part, Seconds, Size, Step, TiB, check_order
 from lab.scenario_steps import Log as Log
 from lab.scenario_steps import Pause as Pause
 from lab.scenario_steps import Remove as Remove
@@ -42,31 +42,19 @@ from lab.scenario_steps import Start as Start
 from lab.scenario_steps import Trim as Trim
 from lab.scenario_steps import Update as Update
 from lab.scenario_steps import Write as Write
+from lab.scenario_storage import LABEL
+from lab.scenario_storage import StorageSpec as StorageSpec
+from lab.scenario_storage import Throttle as Throttle
+from lab.scenario_storage import driver_of as driver_of
 from lab.scenario_yaml import as_input_error, check_keys, parse, problem, read_text, show
-from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, format_bytes
+from lab.units import format_bytes
 
 KEY_VERSION = 1
 """Part of every content key: raised when a cell of the same options would be measured in another way."""
 
-Storage = Literal["loop-lvm", "direct-lvm", "direct-lvm-docker", "overlay2-ext4", "overlay2-xfs"]
 Target = Literal["layer", "volume"]
 
-_NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
 _METADATA_BYTES_PER_BLOCK = 48      # thin-provisioning.rst: 48 * data device / data block, at least 2 MiB
-
-_LVM_DEFAULTS: dict[str, int] = {"data_percent": 95, "metadata_percent": 1,
-                                 "autoextend_threshold": 80, "autoextend_percent": 20}
-_STORAGE_DEFAULTS: dict[str, dict[str, int]] = {
-    "loop-lvm": {"chunk_size": 64 * KiB},
-    "direct-lvm": {"chunk_size": 512 * KiB, **_LVM_DEFAULTS},
-    "direct-lvm-docker": {**_LVM_DEFAULTS, "force": False},
-    "overlay2-ext4": {},
-    "overlay2-xfs": {},
-}
-"""The options that a storage takes besides label and discard, with their defaults."""
-
-_FIXED_CHUNK_BYTES = {"direct-lvm-docker": 512 * KiB}
-"""Storages whose data block nobody chooses: the daemon's own set-up always takes 512 KiB."""
 
 
 class MachineSpec(Part):
@@ -88,84 +76,9 @@ class MachineSpec(Part):
         return repr(self)
 
 
-
-def driver_of(storage: str) -> Literal["devicemapper", "overlay2"]:
-    """Docker's storage driver for a storage's name."""
-    return "overlay2" if storage.startswith("overlay2") else "devicemapper"
-
-
-class StorageSpec(Part):
-    """A storage with its effective options; None where an option does not apply."""
-
-    storage: Storage
-    label: str = Field(pattern=_NAME)
-    chunk_size_bytes: Size | None = Field(default=None, alias="chunk_size")
-    data_percent: StrictInt | None = Field(default=None, ge=1, le=99)
-    metadata_percent: StrictInt | None = Field(default=None, ge=1, le=50)
-    autoextend_threshold: StrictInt | None = Field(default=None, ge=50, le=100)
-    autoextend_percent: StrictInt | None = Field(default=None, ge=1, le=1000)
-    force: StrictBool | None = Field(default=None, repr=False)      # a set-up's key is made of the rest
-    """``dm.directlvm_device_force``: take the disk although it carries a file system."""
-    discard: StrictBool = False
-    """File systems below the containers are mounted with the option ``discard``."""
-
-    @property
-    def driver(self) -> Literal["devicemapper", "overlay2"]:
-        """Docker's storage driver."""
-        return driver_of(self.storage)
-
-    @property
-    def on_lvm(self) -> bool:
-        """Whether LVM made the pool: it takes the whole pool disk, and dmeventd watches it."""
-        return self.storage.startswith("direct-lvm")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in(cls, raw: Any, info: ValidationInfo) -> Any:
-        if isinstance(raw, str):
-            raw = {"storage": raw}
-        if isinstance(raw, StorageSpec):
-            return raw
-        given = check_keys(raw, cls.keys(), "a storage") if info.context is not None else dict(raw)
-        if "chunk_size_bytes" in given:
-            given["chunk_size"] = given.pop("chunk_size_bytes")
-        given = {key: value for key, value in given.items() if value is not None}
-        storage = given.get("storage")
-        if not isinstance(storage, str) or storage not in _STORAGE_DEFAULTS:
-            return {"label": "x", **given}      # the complaint is about the storage
-        defaults = _STORAGE_DEFAULTS[storage]
-        takes = ["label", "discard", *defaults]
-        if given.get("chunk_size") == _FIXED_CHUNK_BYTES.get(storage):      # a spec read back
-            given.pop("chunk_size", None)
-        for key in given:
-            if key != "storage" and key not in takes:
-                raise problem(f"{key} {show(given[key])} does not apply to {storage}; it takes {', '.join(takes)}",
-                              key=key)
-        filled = {"label": storage, **defaults, **given}
-        if "chunk_size" not in given and "chunk_size" in defaults:
-            filled["chunk_size"] = f"{defaults['chunk_size']}B"
-        if storage in _FIXED_CHUNK_BYTES:
-            filled["chunk_size"] = f"{_FIXED_CHUNK_BYTES[storage]}B"
-        return filled
-
-    @model_validator(mode="after")
-    def _possible(self) -> StorageSpec:
-        chunk = self.chunk_size_bytes
-        if chunk is not None and (chunk % CHUNK_STEP_BYTES or not 0 < chunk <= CHUNK_MAX_BYTES):
-            raise problem(f"{format_bytes(chunk)} is no possible chunk; allowed: multiples of 64KiB up to 1GiB",
-                          key="chunk_size")
-        if self.data_percent is not None and self.metadata_percent is not None:
-            total = self.data_percent + 2 * self.metadata_percent
-            if total > 100:
-                raise problem(f"data_percent {self.data_percent} + 2 x metadata_percent {self.metadata_percent} is "
-                              f"{total}; at most 100, because LVM keeps a spare as large as the metadata",
-                              key="data_percent")
-        return self
-
-
 class _Workload(Part):
     derived: ClassVar[frozenset[str]] = frozenset({"kind", "image_file", "image_sha256"})
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=LABEL)
     image: str = "lab/base:1"
     image_file: Path | None = None
     """The user's docker-archive file, absolute; None for an image of the box."""
@@ -289,7 +202,7 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_ADDED_LATER = {"force": None, "rounds": 1}
+_ADDED_LATER = {"force": None, "rounds": 1, "throttle": None}
 """Fields that the first keys did not have, with the value that means what was done then."""
 
 
@@ -302,7 +215,7 @@ def _content(part: Part, *left_out: str) -> dict[str, Any]:
 
 class Scenario(Part):
     derived: ClassVar[frozenset[str]] = frozenset({"path", "text", "sha256"})
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=LABEL)
     question: str = Field(min_length=1, max_length=2000)
     seed: StrictInt = Field(ge=0, le=2**63 - 1)
     repetitions: StrictInt = Field(default=1, ge=1, le=100)
@@ -331,6 +244,9 @@ class Scenario(Part):
             _no_twice(("workload", number, "targets"), "target", item.targets)
         for number, spec in enumerate(self.storages):
             _metadata_fits(spec, self.machine, ("storages", number))
+            if spec.throttle is not None and isinstance(self.machine, HostSpec):
+                raise problem("throttle is QEMU's, and a host's own disk has none", key=("storages", number, "throttle"),
+                              remedy="delete it, or measure in the lab's own VM")
         return self
 
     def cells(self) -> tuple[Cell, ...]:

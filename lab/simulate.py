@@ -50,6 +50,9 @@ def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
     if isinstance(scenario.machine, HostSpec):
         raise InputError("the machine is a host of yours, whose disk's size the model does not know",
                          where=str(scenario.path), remedy="name the lab's own VM, with its pool_disk")
+    if slowed := [spec.label for spec in scenario.storages if spec.throttle is not None]:
+        raise InputError(f"storage {slowed[0]}: the model knows no throttle", where=str(scenario.path),
+                         remedy="delete throttle, or measure it: `lab run`")
     for workload in {cell.workload.name: cell.workload for cell in scenario.cells()
                      if not only or cell.id in only}.values():
         if isinstance(workload, FioWorkload):
@@ -229,7 +232,7 @@ def _machine_record(machine: MachineSpec) -> MachineRecord:
 
 
 def _cell_record(cell: Cell) -> CellRecord:
-    told = cell.storage.model_dump(mode="json", exclude={"storage", "label", "force"}, exclude_none=True)
+    told = cell.storage.model_dump(mode="json", exclude={"storage", "label", "force", "throttle"}, exclude_none=True)
     return CellRecord(storage=cell.storage.storage, target=cell.target, workload=cell.workload.name, options=told)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
@@ -38,7 +38,7 @@ from lab.rig.identity import Provided
 from lab.rig.images import images_for, install_images
 from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.ssh import SshMachine
-from lab.scenario import HostSpec
+from lab.scenario import HostSpec, Throttle
 
 LOCK = "/run/lock/thinpool-lab.lock"
 
@@ -126,6 +126,12 @@ class Host:
 
     def pool_allocated_bytes(self) -> None:
         """Nothing: what is below the host's disk is not to be seen."""
+
+    def throttled(self, limit: Throttle | None) -> AbstractContextManager[None]:
+        """Nothing without a limit.  Raises RigError for one: the disk is no QEMU's."""
+        if limit is not None:
+            raise RigError("a host's own disk cannot be throttled", remedy="leave throttle out, or name no ssh host")
+        return nullcontext()
 
     def up(self) -> float:
         """Connects, checks, and takes host and disk; what an earlier run left is torn down.

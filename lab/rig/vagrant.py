@@ -16,7 +16,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -28,7 +28,8 @@ from lab.rig.identity import Provided
 from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.process import call
 from lab.rig.ssh import SshMachine, sweep_sockets
-from lab.scenario import MachineSpec
+from lab.rig.throttle import throttled
+from lab.scenario import MachineSpec, Throttle
 
 READY = "ready"
 _GUEST_PROGRAMS = Path(__file__).with_name("guest")
@@ -103,6 +104,10 @@ class Vm:
         if self.settings.disks != "sparse":
             return None
         return (self.data_folder / "pool.raw").stat().st_blocks * 512
+
+    def throttled(self, limit: Throttle | None) -> AbstractContextManager[None]:
+        """Holds both disks to the limit for a while."""
+        return throttled(self.data_folder, ("pool", "spare"), limit)
 
     def up(self) -> float:
         """Boots it, or resumes it from its ``ready`` snapshot; makes the snapshot where there is none.

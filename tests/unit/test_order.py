@@ -106,6 +106,17 @@ def test_storages_of_the_same_label_and_other_options_run_block_by_block_in_turn
     assert len({block.setup.key for block in blocks}) == 4
 
 
+def test_arms_that_differ_by_a_throttle_alone_share_the_build_and_alternate(tmp_path: Path) -> None:
+    slow = PIN.replace("direct-lvm]", "{storage: direct-lvm, throttle: {bandwidth: 4MiB}}]")
+    blocks = [block for block in plan(Arms(scenario(tmp_path, slow, "slow.yaml"), scenario(tmp_path)), BOX)
+              if block.setup.storage.label == "direct-lvm"]
+    assert len(blocks) == 2, "one for each repetition"
+    for block in blocks:
+        assert {(job.arm, job.storage.throttle is not None) for job in block.jobs} == {
+            (BASELINE, False), (CANDIDATE, True)}
+        assert [one.arm for one in block.jobs[::2]] != [one.arm for one in block.jobs[1::2]]
+
+
 def test_what_only_one_arm_has_runs_in_that_arm_alone(tmp_path: Path) -> None:
     fewer = PIN[: PIN.index("  - name: more")].replace("overlay2-ext4, direct-lvm", "overlay2-ext4")
     own = jobs(plan(Arms(scenario(tmp_path), scenario(tmp_path, fewer, "fewer.yaml")), BOX))

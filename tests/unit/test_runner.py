@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +61,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     def run_blocks(self: runner.Runner, blocks: Iterable[Block], finished: set[str]) -> None:
         self._clock_began = None  # type: ignore[assignment]
         rig.boots += 1
-        machine: Any = SimpleNamespace(machine=None, disks=None, pool_allocated_bytes=lambda: None)
+        machine: Any = SimpleNamespace(machine=None, disks=None, pool_allocated_bytes=lambda: None,
+                                       throttled=lambda limit: nullcontext())
         for block in blocks:
             self._run_block(machine, block.setup, [job for job in block.jobs if job.key not in finished])
 

@@ -133,6 +133,20 @@ def test_a_content_key_stays_what_it_was_before_options_were_added(folder: Path)
     assert keys == KEYS_OF_FIRST_RUNS
 
 
+def test_a_throttle_is_part_of_a_cells_key_and_no_part_of_a_set_ups(folder: Path) -> None:
+    text = changed("chunk_size: 64KiB}", "chunk_size: 64KiB, throttle: {bandwidth: 4MiB, iops: 300}}")
+    slow, plain = load(folder, text), load(folder, GOOD)
+    spec = slow.storages[1]
+    assert spec.throttle is not None
+    assert (spec.throttle.bandwidth_bytes, spec.throttle.operations) == (4 * 2**20, 300)
+    assert spec.throttle.sentence == "4 MiB/s, 300 operations/s"
+    assert repr(spec) == repr(plain.storages[1])
+    assert StorageSpec.model_validate(spec.model_dump()) == spec
+    keys = [[cell.content_key(MachineSpec(), 7, 1, "box") for cell in one.cells()] for one in (slow, plain)]
+    same = [ours == theirs for ours, theirs in zip(*keys, strict=True)]
+    assert same == [cell.storage.label != "direct-64k" for cell in plain.cells()]
+
+
 def test_rounds_need_containers_that_go(folder: Path) -> None:
     rounds = GOOD.replace("      - remove_image\n", "").replace("    steps:", "    rounds: 3\n    steps:")
     files = load(folder, rounds).workload[1]
@@ -173,6 +187,11 @@ BAD = {
     "no storages": (changed("  - loop-lvm\n  - {storage: direct-lvm, label: direct-64k, chunk_size: 64KiB}\n",
                             "  []\n"), 8, ["[]", "one entry or more"]),
     "no steps": (changed("    command: [sh, -c, \"echo hello > /data/x\"]", "    command: []"), 28, ["[]"]),
+    "empty throttle": (changed("64KiB}", "64KiB, throttle: {}}"), 10, ["needs bandwidth, iops, or both"]),
+    "no operations": (changed("64KiB}", "64KiB, throttle: {iops: 0}}"), 10, ["0", "at least 1"]),
+    "throttle without unit": (changed("64KiB}", "64KiB, throttle: {bandwidth: 4}}"), 10, ["4", "no unit"]),
+    "unknown throttle key": (changed("64KiB}", "64KiB, throttle: {speed: 4MiB}}"), 10, ["'speed'", "bandwidth"]),
+    "throttle that is a text": (changed("64KiB}", "64KiB, throttle: 4MiB}"), 10, ["'4MiB'", "bandwidth, iops"]),
     "two labels": (changed("label: direct-64k", "label: loop-lvm"), 10, ["'loop-lvm'", "label"]),
     "two workload names": (changed("name: own", "name: fio"), 27, ["'fio'", "once"]),
     "reserved name": (changed("name: own", "name: setup"), 27, ["'setup'"]),
