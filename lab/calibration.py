@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import calibrate, validate
 from lab.analysis.fit_check import ratio_checks
-from lab.analysis.fit_rows import observations
+from lab.analysis.fit_rows import at_one_pace, observations
 from lab.analysis.fit_times import Fit, Parameter, fit_times
 from lab.analysis.screening import screen
 from lab.errors import InputError
@@ -55,7 +55,7 @@ def run_calibration(runs: Sequence[Run], say: Say, *, screening: bool = False) -
     say(f"times from {len(took)} observations")
     log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), say)
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
-    fits = fit_times([one for run in runs for one in observations(run, scenario_of(run))])
+    fits = fit_times([one for run in runs for one in at_one_pace(observations(run, scenario_of(run)))])
     say(f"service times of {len(fits)} kinds of storage and target")
     parameters = parameters.model_copy(update={"service": {f"{fit.kind} {fit.target}": fit.times for fit in fits}})
     parameters = parameters.model_copy(update={"speed_spread": _speed_spread(runs)})

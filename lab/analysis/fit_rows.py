@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lab.analysis.pace import paces
 from lab.errors import InputError
 from lab.model.device_time import JobCounts
 from lab.model.fio_job import FioJob
@@ -65,6 +66,17 @@ def observations(run: Run, scenario: Scenario) -> tuple[Observation, ...]:
             values = {str(phase): _values(part) for phase, part in rows.groupby("phase")}
             found += _phases(str(cell), int(str(repetition)), record, surface, jobs, workload.repeats, files, values)
     return tuple(found)
+
+
+def at_one_pace(found: Sequence[Observation]) -> tuple[Observation, ...]:
+    """One run's observations as they would be, had every repetition had the pace of the earliest one."""
+    times: dict[Hashable, dict[int, float]] = {}
+    for one in found:
+        for metric, value in one.values:
+            times.setdefault((one.cell, one.phase, metric), {})[one.repetition] = value
+    pace = paces(times) if times else {}
+    return tuple(replace(one, values=tuple((metric, value / pace[one.repetition]) for metric, value in one.values))
+                 if one.values else one for one in found)
 
 
 def _surface(record: CellRecord, *, from_image: bool) -> Surface:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES
 from lab.analysis.markdown import code, paragraph, table
 from lab.analysis.noise import half_width
+from lab.analysis.pace import at_one_pace, pace_of_rows
 from lab.analysis.reference_parts import Facts, Section, before_freeing, growth_metric, percent
-from lab.analysis.words import MIB, counted, number, records, unique
+from lab.analysis.words import MIB, counted, joined, number, records, unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ def kind_rows(frame: pd.DataFrame, belongs: Callable[[str, str], bool]) -> pd.Da
 
 def variation_blocks(facts: Facts) -> list[str]:
     """Coefficients of variation, a row a storage: median and worst of each kind of number."""
-    spread = stats.variation(facts.frame)
+    spread = stats.variation(at_one_pace(facts.frame))
     spread = spread[spread["variation"].notna()]
     spread = spread[~spread["metric"].str.endswith("_growth") | (spread["mean"].abs() > GROWTH_FLOOR_BYTES)]
     parts = {name: kind_rows(spread, belongs) for name, belongs in KINDS}
@@ -63,9 +64,19 @@ def variation_blocks(facts: Facts) -> list[str]:
     worst = [f"worst of {name} was `{row['phase']}` on {row['label']}, {row['target']}"
              for name, part in parts.items() if len(part)
              for row in [max(records(part), key=lambda row: float(row["variation"]))]]
-    return ["Coefficient of variation over the repetitions, %: the median over phases and jobs, and the worst:",
+    return [pace_sentence(pace_of_rows(facts.frame)),
+            "Coefficient of variation over the repetitions, %, timings at one pace: the median over phases and jobs, and "
+            "the worst:",
             table(["storage", *parts], rows),
             paragraph([f"Over the repetitions, {said}.", f"The {'; the '.join(worst)}."])]
+
+
+def pace_sentence(pace: Mapping[int, float]) -> str:
+    """How much longer than the first the other repetitions took for the same work."""
+    others = [f"repetition {repetition} took {number(value)} times as long" for repetition, value in pace.items()
+              if repetition != min(pace)]
+    return (f"Repetitions have their own pace, since the hour differs, and the computer may: against the first, "
+            f"{joined(others)}, on the median of all that both timed. Ratios within a repetition do not feel that.")
 
 
 def _spread_text(part: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lab.analysis.fit_check import job_errors, ratio_checks
-from lab.analysis.fit_rows import METRICS, Observation, observations
+from lab.analysis.fit_rows import METRICS, Observation, at_one_pace, observations
 from lab.analysis.fit_times import Fit, Parameter, fit_times, predicted
 from lab.errors import InputError
 from lab.model.device_time import JobCounts, ServiceTimes
@@ -141,12 +141,24 @@ def test_ratios_of_noiseless_rows_are_the_measured_ones() -> None:
 
 def test_the_reference_run_is_fitted() -> None:
     run = open_run(REFERENCE)
-    fits = fit_times(observations(run, scenario_of(run)))
+    fits = fit_times(at_one_pace(observations(run, scenario_of(run))))
     assert {fit.kind for fit in fits} == {"loop-lvm", "direct-lvm", "overlay2-ext4", "overlay2-xfs"}
     for fit in fits:
         assert float(np.median([abs(residual.ln_ratio) for residual in fit.residuals])) < 0.2
         assert by_name(fit)["write_seconds"].identified
         assert by_name(fit)["sync_seconds"].identified
+
+
+def test_a_repetition_on_a_slower_machine_does_not_spoil_the_fit() -> None:
+    exact = rows(TIMES, (64 * KIB, 512 * KIB), 0.05, 3)
+    slower = [replace(one, values=tuple((metric, 1.6 * value) for metric, value in one.values))
+              if one.repetition == 2 else one for one in exact]
+    paced, = fit_times(at_one_pace(slower))
+    plain, = fit_times(slower)
+    spreads = [float(np.std([residual.ln_ratio for residual in fit.residuals])) for fit in (paced, plain)]
+    assert spreads[0] == pytest.approx(0.05, rel=0.3)
+    assert spreads[1] > 0.2
+    assert paced.times.write_seconds == pytest.approx(TIMES.write_seconds, rel=0.1)
 
 
 def test_a_phase_without_its_bytes_is_refused() -> None:
