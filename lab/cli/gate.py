@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lab.gate.self_test import SelfTest
 
 
+_PAIRS = 10
+"""Of a draw of --prove: those of the gate's first look."""
+
 _WIDTH = 200
 """Columns of a table that no terminal shows, such as a CI log."""
 
@@ -39,8 +42,13 @@ def gate(
     self_test: Annotated[bool, typer.Option(
         "--self-test", help="From A/A runs (one scenario as both arms): the rate of false alarms, and the smallest "
                             "effect found.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE",
-                                                help="With --self-test: store the result as JSON.")] = None,
+    prove: Annotated[bool, typer.Option(
+        "--prove", help="From a run whose candidate was slowed down on purpose: in how many draws of --pairs the gate "
+                        "finds it.")] = False,
+    pairs: Annotated[int | None, typer.Option(min=2, max=100, help="With --prove: of one draw.",
+                                              show_default="10")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="With --self-test or --prove: "
+                                                "store the result as JSON.")] = None,
     repetitions: Annotated[int | None, typer.Option(
         min=2, max=100, help="With --self-test: tell the power for so many, not for those that the run has.")] = None,
     self_test_result: Annotated[Path | None, typer.Option(
@@ -56,11 +64,18 @@ def gate(
 
     judged_by = load_rules(rules) if rules is not None else Rules()
     chosen_seed = judging.SEED if seed is None else seed
+    if prove:
+        _refuse({"--self-test": self_test, "--accept": accept, "--junit": junit, "--markdown": markdown,
+                 "--repetitions": repetitions, "--self-test-result": self_test_result}, "with --prove")
+        _prove(runs, judged_by, chosen_seed, pairs or _PAIRS, output, as_json=as_json)
+        return
+    _refuse({"--pairs": pairs}, "without --prove")
     if self_test:
         _refuse({"--accept": accept, "--junit": junit, "--self-test-result": self_test_result}, "with --self-test")
         _self_test(runs, judged_by, chosen_seed, repetitions, output, markdown, as_json=as_json)
         return
-    _refuse({"--output": output, "--repetitions": repetitions}, "without --self-test")
+    _refuse({"--output": output}, "without --self-test or --prove")
+    _refuse({"--repetitions": repetitions}, "without --self-test")
     _judge(runs, judged_by, accept or [], chosen_seed, junit, markdown, self_test_result, as_json=as_json)
 
 
@@ -149,6 +164,28 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
     print("\n".join(self_test_sentences(found)))
     if output is not None:
         say(f"stored: {output}; show it with lab gate RUN --self-test-result {output}")
+
+
+def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path | None, *, as_json: bool) -> None:
+    from lab.gate.output import write_file
+    from lab.gate.proof import prove, sentence
+    from lab.gate.sides import one_run
+
+    if len(paths) != 1:
+        raise InputError(f"{len(paths)} runs are too many", where="lab gate --prove", remedy="name one, with two arms")
+    found = prove(one_run(paths[0]), rules, pairs=pairs, seed=seed)
+    text = found.model_dump_json(indent=2) + "\n"
+    if output is not None:
+        write_file(text, output)
+    if as_json:
+        print(text, end="")
+        return
+    from lab.analysis.words import metric_words
+
+    _table(("cell", "phase", "quantity", "worse by", "found"), [
+        [one.cell, one.phase, metric_words(one.metric), "–" if one.worse is None else f"{100 * one.worse:+.1f} %",
+         f"{one.found} of {found.found.trials}"] for one in found.timings])
+    print(sentence(found))
 
 
 def _table(head: tuple[str, ...], lines: list[list[str]]) -> None:
