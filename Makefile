@@ -41,13 +41,19 @@ docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
 	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
 
+PYTEST := .venv/bin/python -m pytest
+# On all cores, each file as a whole, so that its fixtures are made once.  Live tests have the computer to themselves.
+PARALLEL := -n auto --dist loadfile
+
 .PHONY: test
 test: .venv/.ready lint ## Run all tests, those in a real VM and in a browser included
-	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; } || \
-	  echo "the browser tests will be skipped: chromium could not be installed" >&2
+	@{ command -v chromium && [ -x /usr/sbin/thin_restore ]; } >/dev/null || { $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium thin-provisioning-tools; } || \
+	  echo "tests will be skipped: chromium or thin-provisioning-tools could not be installed" >&2
 	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2
-	.venv/bin/python -m pytest
-	.venv/bin/python -m pytest --nbmake --nbmake-timeout=240 -q notebooks
+	$(PYTEST) $(PARALLEL) -m 'not live'
+	$(PYTEST) $(PARALLEL) --nbmake --nbmake-timeout=240 -q notebooks
+	$(PYTEST) -m live
 
 .PHONY: bench
 bench: .venv/.ready ## Time the exact pool model and the host in counts against what bounds them, in one run
@@ -55,7 +61,7 @@ bench: .venv/.ready ## Time the exact pool model and the host in counts against 
 
 .PHONY: test-fast
 test-fast: .venv/.ready lint ## Run the tests that need no VM
-	.venv/bin/python -m pytest -m 'not live'
+	$(PYTEST) $(PARALLEL) -m 'not live'
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, types, import directions, and that notebooks hold no outputs
