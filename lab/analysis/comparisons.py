@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import noise, plots, stats
 from lab.analysis.interval_figure import Running
+from lab.analysis.verdicts import leader
 from lab.analysis.words import MIB, records, unique
 from lab.records import BASELINE, CANDIDATE, RepeatRecord
 
@@ -58,7 +59,7 @@ def compare_storages(frame: pd.DataFrame) -> list[Compared]:
     out = []
     for (workload, target, phase, metric), rows in table.groupby(["workload", "target", "phase", "metric"], sort=False):
         labels = unique([*rows["numerator"], *rows["denominator"]])
-        found = stats.leader(rows, labels, str(metric))
+        found = leader(rows, labels, str(metric))
         beaten = []
         for row in records(rows):
             if found.winner == row["numerator"]:
