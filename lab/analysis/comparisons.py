@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.analysis import noise, plots, stats
+from lab.analysis.interval_figure import Running
+from lab.analysis.verdicts import leader
 from lab.analysis.words import MIB, records, unique
 from lab.records import BASELINE, CANDIDATE, RepeatRecord
 
@@ -57,7 +59,7 @@ def compare_storages(frame: pd.DataFrame) -> list[Compared]:
     out = []
     for (workload, target, phase, metric), rows in table.groupby(["workload", "target", "phase", "metric"], sort=False):
         labels = unique([*rows["numerator"], *rows["denominator"]])
-        found = stats.leader(rows, labels, str(metric))
+        found = leader(rows, labels, str(metric))
         beaten = []
         for row in records(rows):
             if found.winner == row["numerator"]:
@@ -83,7 +85,7 @@ def arm_ratios(frame: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     return table[table["ratio"].notna()]
 
 
-def running_ratios(frame: pd.DataFrame, told: RepeatRecord | None) -> list[plots.Running]:
+def running_ratios(frame: pd.DataFrame, told: RepeatRecord | None) -> list[Running]:
     """The ratio that the run was repeated for, then the others by the width of their interval, the widest first.
 
     They are ratios of bandwidth, or of duration where no bandwidth was measured: candidate ÷ baseline, or each
@@ -97,7 +99,7 @@ def running_ratios(frame: pd.DataFrame, told: RepeatRecord | None) -> list[plots
     return [*chosen, *others]
 
 
-def _every_running(rows: pd.DataFrame) -> list[plots.Running]:
+def _every_running(rows: pd.DataFrame) -> list[Running]:
     sides: list[tuple[str, str, str]]
     if stats.has_arms(rows):
         between, within, sides = "arm", ["place", "workload", "target", "phase", "metric"], [
@@ -120,7 +122,7 @@ def _every_running(rows: pd.DataFrame) -> list[plots.Running]:
     return found
 
 
-def _asked_for(frame: pd.DataFrame, told: RepeatRecord) -> list[plots.Running]:
+def _asked_for(frame: pd.DataFrame, told: RepeatRecord) -> list[Running]:
     """The ratio that the run was repeated for, as its text names it."""
     words = told.ratio.replace("±", " ±").split()
     top, _, bottom = words[0].partition("/")
@@ -134,9 +136,9 @@ def _asked_for(frame: pd.DataFrame, told: RepeatRecord) -> list[plots.Running]:
     return [] if one is None else [replace(one, wanted=told.wanted)]
 
 
-def _running(part: pd.DataFrame, between: str, top: str, bottom: str, title: str) -> plots.Running | None:
+def _running(part: pd.DataFrame, between: str, top: str, bottom: str, title: str) -> Running | None:
     estimates = stats.running_ratio(*stats.paired_values(part, between, top, bottom))
-    return plots.Running(title, estimates) if estimates and estimates[-1].low is not None else None
+    return Running(title, estimates) if estimates and estimates[-1].low is not None else None
 
 
 def _last(rows: pd.DataFrame) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.analysis import plots, stats
+from lab.analysis import plots, space_figures, speed_figures, stats
 from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
+from lab.analysis.interval_figure import interval_against_n
 from lab.analysis.page import environment
 from lab.analysis.words import clean, unique
 from lab.store import Run
@@ -56,23 +57,24 @@ def figures(run: Run, style: dict[str, plots.Style] | None = None) -> list[Drawi
                 drawings.append(Drawing(slug(f"{kind} {name}", {drawing.name for drawing in drawings}), name,
                                         f"{what}: {name}", caption, figure))
 
-        add("space-steps", plots.space_steps(m, workload, style), "Space that each phase added or gave back",
+        add("space-steps", space_figures.space_steps(m, workload, style), "Space that each phase added or gave back",
             "Right of zero: space taken. Left: given back. Bars are medians, points single repetitions; a black tick "
             "is what the application wrote in that phase. Of fio jobs, those that moved nothing are left out.")
-        add("throughput", plots.throughput(m, workload, style), "Throughput by storage",
+        add("throughput", speed_figures.throughput(m, workload, style), "Throughput by storage",
             "Bars are medians, each point is one run. The scale is a row's own, and shared by layer and volume.")
-        add("first-rewrite", plots.first_against_rewrite(m, workload, style), "First write against rewrite",
+        add("first-rewrite", speed_figures.first_against_rewrite(m, workload, style), "First write against rewrite",
             "Hollow: the first pass over a file, which has to allocate. Filled: later passes over the same file. "
             "Each line is one run; its length on the log axis is the cost of the first write.")
-        add("latency", plots.latency(m, workload, style), "Latency percentiles",
+        add("latency", speed_figures.latency(m, workload, style), "Latency percentiles",
             "Lines join medians, each point is one run; log axis.")
         for target in sorted(set(s["target"].dropna().astype(str))) if len(s) else []:
-            add(f"space-over-time-{target}", plots.space_over_time(s, workload, target, style), "Space over time",
+            add(f"space-over-time-{target}", space_figures.space_over_time(s, workload, target, style),
+                "Space over time",
                 "A panel a storage, one scale. Bands are the phases of the first repetition, thin lines the other "
                 "repetitions. A dotted line is what loop-lvm's sparse file occupies on its disk.")
     measured = len(m) and not run.manifest.simulated        # a simulation has no noise that repetitions could settle
     running = running_ratios(stats.prepare(m), run.manifest.repeat_until) if measured else []
-    if (figure := plots.interval_against_n(running[:RUNNING_SHOWN])) is not None:
+    if (figure := interval_against_n(running[:RUNNING_SHOWN])) is not None:
         which = (f"These are {RUNNING_SHOWN} of {len(running)} ratios, those with the widest intervals. "
                  if len(running) > RUNNING_SHOWN else "")
         drawings.append(Drawing(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.analysis.validate import Coverage
+from lab.analysis.verdicts import leader
 from lab.store import Run
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def may_name_winner(run: Run, answer: bool | None) -> str:
     if answer is None:
         return "No answer yet."
     table = stats.ratios(run.measurements, ("write_bandwidth",))
-    found = [stats.leader(rows, sorted({*rows["numerator"], *rows["denominator"]}), "write_bandwidth")
+    found = [leader(rows, sorted({*rows["numerator"], *rows["denominator"]}), "write_bandwidth")
              for _, rows in table.groupby(["workload", "target", "phase"], sort=False)]
     right = any(verdict.winner for verdict in found)
     why = "at least one comparison has a ratio whose interval excludes 1" if right else \

@@ -12,8 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.analysis import markdown, plots, stats
+from lab.analysis import markdown, plots, space_figures, speed_figures, stats
 from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
+from lab.analysis.interval_figure import interval_against_n
 from lab.analysis.reference_autoextend import TITLE as AUTOEXTEND_TITLE
 from lab.analysis.reference_autoextend import autoextend_block
 from lab.analysis.reference_noise import aa_blocks, agreement_section, variation_blocks
@@ -157,13 +158,13 @@ def page_figures(runs: Runs) -> list[PageFigure]:
         PageFigure("space", "What comes back", "Growth of each storage in some phases of the container steps, in "
                    "the layer", f"Container steps in the layer: {joined(DRAWN_PHASES)}. Right of zero: taken. Left: "
                    "given back. Bars are medians, points single repetitions; a black tick is what the application "
-                   "wrote in that phase.", lambda: plots.space_steps(steps, FILES)),
+                   "wrote in that phase.", lambda: space_figures.space_steps(steps, FILES)),
         PageFigure("first-write", "First write against rewrite", "Write bandwidth of the first pass and the rewrite "
                    "for each storage and job", "Hollow: the first pass over a file. Filled: the second. A line is one "
-                   "repetition.", lambda: plots.first_against_rewrite(measured, FIO)),
+                   "repetition.", lambda: speed_figures.first_against_rewrite(measured, FIO)),
         PageFigure("throughput", "Layer against volume", "Bandwidth of each storage's first pass by job, in layer and "
                    "volume", "Bandwidth of the first pass. Bars are medians, points single repetitions.",
-                   lambda: plots.throughput(measured, FIO)),
+                   lambda: speed_figures.throughput(measured, FIO)),
     ]
     there = {"space": (steps["workload"] == FILES).any(), "first-write": again.any(), "throughput": len(jobs) > 0}
     drawings = [drawing for drawing in drawings if there[drawing.name]]
@@ -176,7 +177,7 @@ def _autoextend_figure(runs: Runs) -> list[PageFigure]:
         return []
     return [PageFigure("autoextend", "What differs from the documentation", "Space used over time while pools are "
                        "filled", "The run for autoextend: space used while each pool is filled.",
-                       lambda: plots.space_over_time(filled.samples, FILL, "layer"))]
+                       lambda: space_figures.space_over_time(filled.samples, FILL, "layer"))]
 
 
 def _aa_figure(runs: Runs) -> list[PageFigure]:
@@ -189,4 +190,4 @@ def _aa_figure(runs: Runs) -> list[PageFigure]:
     return [PageFigure("aa", "How noisy the numbers are", "Ratios of the A/A run and their intervals against the "
                        "number of pairs", f"The A/A run: the {len(running)} ratios of bandwidth with the widest "
                        "intervals, after so many pairs. All would be 1 without noise.",
-                       lambda: plots.interval_against_n(running))]
+                       lambda: interval_against_n(running))]

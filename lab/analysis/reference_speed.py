@@ -19,6 +19,7 @@ from lab.analysis.reference_parts import (
     ratio_note,
     ratio_text,
 )
+from lab.analysis.verdicts import verdict
 from lab.analysis.words import MIB, counted, joined, mib, number, records
 from lab.units import format_bytes
 
@@ -154,15 +155,15 @@ def layer_section(facts: Facts) -> Section:
 
 def verdicts_told(found: Found, top: str, bottom: str) -> str:
     """In how many comparisons which of the two had the higher bandwidth, and why the others are open."""
-    verdicts = [stats.verdict(one, top, bottom, higher=True) for row in found.values() for one in row.values()]
-    named = [verdict.winner for verdict in verdicts if verdict.winner]
+    verdicts = [verdict(one, top, bottom, higher=True) for row in found.values() for one in row.values()]
+    named = [one.winner for one in verdicts if one.winner]
     counts = [f"the {side} was faster in {named.count(side)}" if side in ("layer", "volume") else
               f"{side} was faster in {named.count(side)}" for side in (top, bottom) if side in named]
     if not named:
         return (f"None of the {counted(len(verdicts), 'comparison')} is settled: "
-                + "; ".join(dict.fromkeys(verdict.reason.split(": ", 1)[-1] for verdict in verdicts)) + ".")
+                + "; ".join(dict.fromkeys(one.reason.split(": ", 1)[-1] for one in verdicts)) + ".")
     if len(named) < len(verdicts):
-        reasons = dict.fromkeys(verdict.reason.split(": ", 1)[-1] for verdict in verdicts if not verdict.winner)
+        reasons = dict.fromkeys(one.reason.split(": ", 1)[-1] for one in verdicts if not one.winner)
         counts.append(f"{len(verdicts) - len(named)} {'is' if len(verdicts) - len(named) == 1 else 'are'} open "
                       f"({'; '.join(reasons)})")
     return f"Of {counted(len(verdicts), 'comparison')}, {joined(counts)}."

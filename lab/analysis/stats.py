@@ -1,4 +1,4 @@
-"""Medians with intervals, paired ratios, and verdicts that stay silent where the evidence does.
+"""Medians with intervals, and paired ratios.
 
 Frames in, frames out.  A frame here is a run's ``measurements``
 (``records.MEASUREMENT_COLUMNS``); ``prepare`` adds the columns ``place``, the
@@ -54,14 +54,6 @@ class Estimate:
     def settled(self) -> bool:
         """Whether there is an interval, and 1 lies outside it (for ratios)."""
         return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``winner`` is None where none may be named; ``reason`` says why, or by how much."""
-
-    winner: str | None
-    reason: str
 
 
 def median_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
@@ -120,37 +112,6 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], l
     deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (n - 1))
     half = float(stats.t.ppf(1 - (1 - level) / 2, n - 1)) * deviation / math.sqrt(n)
     return Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n, level)
-
-
-def higher_is_better(metric: str) -> bool | None:
-    """Which way is good; None where neither is.
-
-    >>> higher_is_better("write_bandwidth"), higher_is_better("duration"), higher_is_better("io_bytes")
-    (True, False, None)
-    """
-    if metric.endswith(("_bandwidth", "_iops")):
-        return True
-    lower = ("latency", "duration", "runtime", "_start", "_load", "_growth", "_used", "amplification")
-    return False if any(part in metric for part in lower) else None
-
-
-def verdict(ratio: Estimate, numerator: str, denominator: str, *, higher: bool | None) -> Verdict:
-    """Who wins a comparison of two.
-
-    Nobody does where fewer than 3 pairs were measured, where the interval of
-    the ratio includes 1, or where neither direction is better.
-    """
-    if higher is None:
-        return Verdict(None, "no winner named: neither direction is better")
-    if math.isnan(ratio.centre):
-        return Verdict(None, "no winner named: a value of zero or below has no ratio" if ratio.n else
-                       "no winner named: no pairs")
-    if ratio.n < MIN_N:
-        return Verdict(None, f"no winner named: n = {ratio.n} < {MIN_N}")
-    if not ratio.settled:
-        return Verdict(None, "no winner named: the interval of the ratio includes 1")
-    winner = numerator if (ratio.centre > 1) == higher else denominator
-    return Verdict(winner, "the interval of the ratio excludes 1")
 
 
 def prepare(measurements: pd.DataFrame) -> pd.DataFrame:
@@ -251,27 +212,6 @@ def rewrite_against_first(measurements: pd.DataFrame, metrics: Iterable[str] | N
     frame["pass"] = parts["pass"].fillna("1").map({"1": "first write", "2": "rewrite"})
     frame = frame[frame["pass"].notna()]
     return _paired(frame, "pass", ["label", *_GROUP], None, [("rewrite", "first write")])
-
-
-def leader(ratio_rows: pd.DataFrame, labels: Sequence[str], metric: str) -> Verdict:
-    """The one storage that beats every other in one comparison's rows of ``ratios``, or why none is named."""
-    higher = higher_is_better(metric)
-    if len(labels) < 2:
-        return Verdict(None, "no winner named: one storage only")
-    wins: dict[str, int] = dict.fromkeys(labels, 0)
-    reasons: list[str] = []
-    for row in ratio_rows.to_dict("records"):
-        found = verdict(estimate(row), str(row["numerator"]), str(row["denominator"]), higher=higher)
-        if found.winner is None:
-            reasons.append(found.reason)
-        else:
-            wins[found.winner] = wins.get(found.winner, 0) + 1
-    best = [label for label, count in wins.items() if count == len(labels) - 1]
-    if best:
-        return Verdict(best[0], "the interval of the ratio to every other excludes 1")
-    unsettled = [reason for reason in dict.fromkeys(reasons)] or ["no winner named: no pairs"]
-    few = [reason for reason in unsettled if "n = " in reason]
-    return Verdict(None, (few or unsettled)[0])
 
 
 def estimate(row: dict[str, object] | dict[object, object]) -> Estimate:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import plots, stats
 from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES, compare_storages
+from lab.analysis.verdicts import higher_is_better, verdict
 from lab.analysis.words import MIB, clean, metric_words, number, option, optional, records, unique
 from lab.records import BASELINE, CANDIDATE, Manifest
 
@@ -107,8 +108,8 @@ def ratio_table(table: pd.DataFrame, caption: str) -> Table:
         found = stats.estimate(row)
         if found.n == 0:
             continue
-        higher = stats.higher_is_better(str(row["metric"]))
-        said = stats.verdict(found, str(row["numerator"]), str(row["denominator"]), higher=higher)
+        higher = higher_is_better(str(row["metric"]))
+        said = verdict(found, str(row["numerator"]), str(row["denominator"]), higher=higher)
         between = f"{row['numerator']} ÷ {row['denominator']}"
         where = ", ".join(str(row[name]) for name in ("workload", "target", "label")
                           if row[name] and row[name] != row["numerator"])

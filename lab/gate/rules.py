@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.noise import FIO_METRICS, STEP_METRICS
-from lab.analysis.stats import higher_is_better
+from lab.analysis.verdicts import higher_is_better
 from lab.errors import InputError
 from lab.scenario_steps import Part, Size
 from lab.scenario_yaml import as_input_error, check_keys, nearest, parse, problem, read_text, show

@@ -72,7 +72,6 @@ class Sides:
     paths: Mapping[str, Path]
 
 
-
 def one_run(path: Path) -> Run:
     """The run in that folder or the only one below it.  Raises InputError where there is none, or more than one."""
     found = find_runs(path)

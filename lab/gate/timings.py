@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lab.analysis.stats import higher_is_better
+from lab.analysis.verdicts import higher_is_better
 from lab.analysis.words import counted
 from lab.gate.effects import Effect, paired_effect, unpaired_effect, worse_logs
 from lab.gate.holm import holm

@@ -28,7 +28,8 @@ from lab.model.job_counts import FileState, counts_of
 from lab.model.parameters import Timing
 from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
 from lab.model.thinpool import PoolRefused
-from lab.model.xfs import WORKER_SECONDS, NoRoom
+from lab.model.xfs import WORKER_SECONDS
+from lab.model.xfs_space import NoRoom
 from lab.scenario import StepsWorkload
 from lab.scenario_steps import Step
 

@@ -7,8 +7,8 @@ drivers/md/ of Linux 6.1, thin-provisioning.rst in Documentation/admin-guide/dev
 
 Here are devices, resize and what the status says.  The other rules: ``provision`` (writes: allocation,
 copies, what fails or waits), ``discards``, ``pool_state`` (commits, modes, owners of blocks), ``spacemap``
-(which block is next), ``pieces`` (writes cut at block boundaries), ``device`` (one device's mappings),
-``metadata`` with the trees below it.
+(which block is next), ``requests`` (offsets and lengths as arrays), ``pieces`` (writes cut at block boundaries),
+``device`` (one device's mappings), ``metadata`` with the trees below it.
 
 >>> pool = ThinPool(PoolConfig(chunk_size_bytes=65536, data_blocks=1024, metadata_blocks=8192))
 >>> pool.create_thin(0, size_bytes=1 << 26)
@@ -27,20 +27,19 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lab.model import discards
 from lab.model.counters import Counters
-from lab.model.device import BlockArray, ThinDevice
+from lab.model.device import ThinDevice
 from lab.model.pieces import bytes_in, check_range, cut
 from lab.model.pool_config import FEATURES, MAX_BLOCKS, MAX_DEVICE_ID, TOO_MANY, PoolConfig, PoolMode, PoolRefused
 from lab.model.pool_state import PoolState
 from lab.model.provision import NO_INDEXES, WriteResult, write_pieces
+from lab.model.requests import Offsets, as_requests, bytes_written, total_bytes
 from lab.units import SECTOR_BYTES
 
 _BATCH_WRITES = 1 << 15
-
-Offsets = ArrayLike
 
 
 class ThinPool(PoolState):
@@ -245,7 +244,7 @@ class ThinPool(PoolState):
         outside it: then none of them is done.
         """
         thin = self.thin(device_id)
-        starts, sizes = _requests(offsets, lengths)
+        starts, sizes = as_requests(offsets, lengths)
         written = 0
         failed: list[NDArray[np.int64]] = []
         error: str | None = None
@@ -255,7 +254,7 @@ class ThinPool(PoolState):
             part_sizes = sizes[begin : begin + _BATCH_WRITES] if sizes.ndim else sizes
             pieces = cut(thin, part, part_sizes, self.chunk_size_bytes)
             if self.mode is not PoolMode.FAIL and thin.ready.take(pieces.virtual_blocks).all():
-                written += _total(part_sizes, part.size)
+                written += total_bytes(part_sizes, part.size)
                 continue
             if unchanged:  # before the first change, so that a bad write refuses all of them
                 check_range(thin, starts, sizes)
@@ -264,7 +263,7 @@ class ThinPool(PoolState):
             if result.failed.size:
                 failed.append(result.failed + begin)
                 error = result.error
-            written += _written(part_sizes, result)
+            written += bytes_written(part_sizes, result)
             if result.waits:
                 self.counters.bytes_written += written
                 return WriteResult(begin + result.done, _joined(failed), error, waits=True)
@@ -278,7 +277,7 @@ class ThinPool(PoolState):
         zeroes (``provision_block``).  Reads allocate nothing; on a failed pool they end with EIO, and none
         reaches it (``process_bio_fail``).  Raises PoolRefused as ``write`` does."""
         thin = self.thin(device_id)
-        starts, sizes = _requests(offsets, lengths)
+        starts, sizes = as_requests(offsets, lengths)
         if not starts.size:
             return 0
         check_range(thin, starts, sizes)
@@ -329,38 +328,8 @@ class ThinPool(PoolState):
             yield int(virtual_blocks[start]), int(data_blocks[start]), length, int(times[start])
 
 
-def _requests(offsets: Offsets, lengths: Offsets) -> tuple[BlockArray, BlockArray]:
-    """Offsets as an array, lengths as one number where they are all the same.  Raises PoolRefused."""
-    starts = np.atleast_1d(_whole_numbers(offsets, "offsets"))
-    sizes = _whole_numbers(lengths, "lengths")
-    if sizes.ndim and sizes.shape != starts.shape:
-        raise PoolRefused(f"{starts.size} offsets and {sizes.size} lengths: as many, or one length, expected")
-    if sizes.ndim and sizes.size and (sizes == sizes[0]).all():
-        sizes = sizes[0]
-    return starts, sizes
-
-
-def _whole_numbers(values: Offsets, name: str) -> BlockArray:
-    """Raises PoolRefused for numbers that are not whole, or too large for 64 bits."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" and array.size:
-        raise PoolRefused(f"{name} are of type {array.dtype}; whole numbers of bytes expected")
-    return array.astype(np.int64, copy=False)
-
-
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else NO_INDEXES
-
-
-def _total(sizes: BlockArray, count: int) -> int:
-    return int(sizes.sum()) if sizes.ndim else int(sizes) * count
-
-
-def _written(sizes: BlockArray, result: WriteResult) -> int:
-    """Bytes of the writes that ended well."""
-    ended = _total(sizes[: result.done] if sizes.ndim else sizes, result.done)
-    lost = _total(sizes[result.failed] if sizes.ndim else sizes, result.failed.size)
-    return ended - lost
 
 
 __all__ = [

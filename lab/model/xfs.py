@@ -19,17 +19,15 @@ there against thin_dump and block traces.  Names in brackets are functions in fs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from lab.model.filesystem import BLOCK_BYTES, blocks_of, parent_of
-from lab.model.free_space import FreeSpace
 from lab.model.parameters import LogCosts
+from lab.model.xfs_changes import Changes
 from lab.model.xfs_geometry import HEADER_BLOCKS, INODE_ALIGN_BLOCKS, INODE_CHUNK_BLOCKS, XfsGeometry
-
-MIB = 1024**2
-CLEARED_AT_MOUNT_BYTES = 2 * MIB
-"""``XLOG_TOTAL_REC_SHIFT``: as much as the log's buffers in memory may hold."""
+from lab.model.xfs_inode import Extent, Inode
+from lab.model.xfs_log import Sink, XfsLog
+from lab.model.xfs_space import NoRoom, XfsSpace
 
 WORKER_SECONDS = 30.0
 """``fs.xfs.xfssyncd_centisecs``."""
@@ -51,38 +49,6 @@ _ENTRY_BYTES = 40
 _PREALLOCATED_BLOCKS = 16
 """A file that grows by small appends is given 64 KiB at a time (``xfs_iomap_prealloc_size``)."""
 
-Sink = Callable[[int, int], None]
-"""Takes an offset and a length in bytes."""
-
-
-@dataclass(slots=True)
-class Extent:
-    """``blocks`` of a file from ``offset`` on lie at ``first``, counted from the device's start."""
-
-    offset: int
-    first: int
-    blocks: int
-    shared: bool = False
-
-
-@dataclass(slots=True)
-class Inode:
-    group: int
-    cluster: int
-    """First of the four blocks that this inode is written with."""
-    folder: bool = False
-    size_bytes: int = 0
-    entries: int = 0
-    extents: list[Extent] = field(default_factory=list)
-
-    def copy(self) -> Inode:
-        return Inode(self.group, self.cluster, self.folder, self.size_bytes, self.entries,
-                     [Extent(e.offset, e.first, e.blocks, e.shared) for e in self.extents])
-
-
-class NoRoom(Exception):
-    """The file system has no space left."""
-
 
 class Xfs:
     """One file system.  ``write`` and ``discard`` take what reaches the device, in order."""
@@ -94,32 +60,22 @@ class Xfs:
         self.discard = discard
         self._write, self._discard = write, discard_range
         self._costs = costs or LogCosts()
-        self._free: list[FreeSpace] = []
+        self._changes = Changes()
+        self._space = XfsSpace(geometry, self._changes)
+        self._log = XfsLog(geometry, write)
         self._clusters: list[list[list[int]]] = [[] for _ in range(geometry.groups)]     # [first block, free inodes]
         self._nodes: dict[str, Inode] = {}
         self._waiting: dict[str, Iterable[int]] = {}
         """Blocks of files that only the page cache holds."""
-        self._dirty: set[int] = set()
-        self._busy: list[tuple[int, int]] = []
-        self._pending_bytes = 0
-        self._changed = False
         self._rotor = 0
-        self._head_bytes = geometry.log_unit_bytes
         self._make()
 
     def _make(self) -> None:
         g = self.geometry
         for group in range(g.groups):
-            log = g.log_first - group * g.group_blocks
-            whole = [(HEADER_BLOCKS, g.group_blocks)]
-            if group == g.log_group:
-                whole = [(log + g.log_blocks, g.group_blocks)]
-                if log > HEADER_BLOCKS:
-                    whole.append((HEADER_BLOCKS, log))
-            self._free.append(FreeSpace(whole))
             self._put(group * g.group_blocks, HEADER_BLOCKS)
         root = max(g.stripe_blocks, INODE_ALIGN_BLOCKS)
-        self._free[0].take_at(root, INODE_CHUNK_BLOCKS)
+        self._space.groups[0].take_at(root, INODE_CHUNK_BLOCKS)
         self._clusters[0] = [[root, _INODES_PER_CLUSTER - 3], [root + _CLUSTER_BLOCKS, _INODES_PER_CLUSTER]]
         self._nodes[""] = Inode(0, root, folder=True)
         self._put(root, INODE_CHUNK_BLOCKS)
@@ -131,35 +87,35 @@ class Xfs:
         other = object.__new__(Xfs)
         other.geometry, other.discard, other._costs = self.geometry, self.discard, self._costs
         other._write, other._discard = write, discard_range
-        other._free = [space.copy() for space in self._free]
+        other._changes = self._changes.copy()
+        other._space, other._log = self._space.copy(other._changes), self._log.copy(write)
         other._clusters = [[list(cluster) for cluster in group] for group in self._clusters]
         other._nodes = {path: node.copy() for path, node in self._nodes.items()}
         other._waiting = dict(self._waiting)
-        other._dirty, other._busy, other._pending_bytes = set(self._dirty), list(self._busy), self._pending_bytes
-        other._changed, other._rotor, other._head_bytes = self._changed, self._rotor, self._head_bytes
+        other._rotor = self._rotor
         return other
 
     # -- mounting ---------------------------------------------------------------------------------------
 
     def mount(self) -> None:
         """Clears stale blocks of the log ahead of its head."""
-        self._rotor, self._changed = 0, False
-        self._write_log(CLEARED_AT_MOUNT_BYTES)
+        self._rotor, self._changes.since_mount = 0, False
+        self._log.clear_stale_blocks()
 
     def unmount(self) -> None:
         """Writes all that is in memory, and the log's records of a clean end."""
         self.sync()
-        changed = self._changed
+        changed = self._changes.since_mount
         self.push()
-        self._records(self._costs.changed_records if changed else self._costs.clean_records)
+        self._log.write_records(self._costs.changed_records if changed else self._costs.clean_records)
         self._put(0, 1)
 
     def push(self) -> None:
         """Writes headers, inodes and folders that were changed; the worker does it every ``WORKER_SECONDS``."""
         self._force()
-        for block in sorted(self._dirty):
+        for block in sorted(self._changes.blocks):
             self._put(block, 1)
-        self._dirty.clear()
+        self._changes.blocks.clear()
 
     # -- files ------------------------------------------------------------------------------------------
 
@@ -212,7 +168,7 @@ class Xfs:
 
     def trim(self) -> None:
         self._force()
-        for group, space in enumerate(self._free):
+        for group, space in enumerate(self._space.groups):
             base = group * self.geometry.group_blocks
             for first, end in space.extents:
                 self._discard((base + first) * BLOCK_BYTES, (end - first) * BLOCK_BYTES)
@@ -222,7 +178,7 @@ class Xfs:
         if logged:
             self._change_inode(self._nodes[path])
         else:
-            self._dirty.add(self._nodes[path].cluster)
+            self._changes.blocks.add(self._nodes[path].cluster)
 
     def held_blocks(self, blocks: int) -> int:
         return -(-blocks // _PREALLOCATED_BLOCKS) * _PREALLOCATED_BLOCKS
@@ -240,8 +196,7 @@ class Xfs:
 
     @property
     def used_bytes(self) -> int:
-        free = sum(space.blocks for space in self._free) + sum(blocks for _, blocks in self._busy)
-        return (self.geometry.groups * self.geometry.group_blocks - free) * BLOCK_BYTES
+        return (self.geometry.groups * self.geometry.group_blocks - self._space.free_blocks) * BLOCK_BYTES
 
     # -- inodes and folders -----------------------------------------------------------------------------
 
@@ -256,13 +211,13 @@ class Xfs:
         return node
 
     def _new_inode(self, group: int) -> Inode:
-        self._change_header(group)
+        self._space.change_header(group)
         clusters = self._clusters[group]
         for cluster in clusters:
             if cluster[1]:
                 cluster[1] -= 1
                 return Inode(group, cluster[0])
-        base, space = group * self.geometry.group_blocks, self._free[group]
+        base, space = group * self.geometry.group_blocks, self._space.groups[group]
         spot: int | None = clusters[-1][0] - base + _CLUSTER_BLOCKS if clusters else None
         if spot is None or not space.take_at(spot, INODE_CHUNK_BLOCKS):
             spot = space.take_near(3, INODE_CHUNK_BLOCKS, INODE_ALIGN_BLOCKS)
@@ -270,8 +225,8 @@ class Xfs:
             raise NoRoom
         first = base + spot
         clusters += [[first, _INODES_PER_CLUSTER - 1], [first + _CLUSTER_BLOCKS, _INODES_PER_CLUSTER]]
-        self._dirty.update(range(first, first + INODE_CHUNK_BLOCKS))
-        self._pending_bytes += self._costs.inode_bytes
+        self._changes.blocks.update(range(first, first + INODE_CHUNK_BLOCKS))
+        self._log.add(self._costs.inode_bytes)
         return Inode(group, first)
 
     def _unlink(self, path: str) -> None:
@@ -279,9 +234,9 @@ class Xfs:
         self._waiting.pop(path, None)
         for extent in node.extents:
             if not extent.shared:
-                self._free_later(extent.first, extent.blocks)
+                self._space.free_later(extent.first, extent.blocks)
         self._change_inode(node)
-        self._change_header(node.group)
+        self._space.change_header(node.group)
         self._free_inode(node)
         parent = self._nodes[parent_of(path)]
         parent.entries -= 1
@@ -295,27 +250,22 @@ class Xfs:
         if node.group and sum(cluster[1] for cluster in pair) == 2 * _INODES_PER_CLUSTER:
             first = pair[0][0]
             del clusters[place - place % 2:place - place % 2 + 2]
-            self._dirty.difference_update(range(first, first + INODE_CHUNK_BLOCKS))
-            self._free_later(first, INODE_CHUNK_BLOCKS)
+            self._changes.blocks.difference_update(range(first, first + INODE_CHUNK_BLOCKS))
+            self._space.free_later(first, INODE_CHUNK_BLOCKS)
 
     def _change_folder(self, node: Inode) -> None:
         self._change_inode(node)
         needed = 0 if node.entries <= _INLINE_ENTRIES else blocks_of(node.entries * _ENTRY_BYTES)
         held = sum(extent.blocks for extent in node.extents)
         if needed > held:
-            node.extents.append(Extent(held, self._take(node, needed - held), needed - held))
+            node.extents.append(Extent(held, self._space.take(node.cluster, needed - held), needed - held))
         for extent in node.extents:
-            self._dirty.update(range(extent.first, extent.first + extent.blocks))
-        self._pending_bytes += self._costs.folder_block_bytes * bool(node.extents)
+            self._changes.blocks.update(range(extent.first, extent.first + extent.blocks))
+        self._log.add(self._costs.folder_block_bytes * bool(node.extents))
 
     def _change_inode(self, node: Inode) -> None:
-        self._dirty.add(node.cluster)
-        self._pending_bytes += self._costs.inode_bytes
-        self._changed = True
-
-    def _change_header(self, group: int) -> None:
-        self._dirty.add(group * self.geometry.group_blocks)
-        self._changed = True
+        self._changes.add(node.cluster)
+        self._log.add(self._costs.inode_bytes)
 
     # -- data -------------------------------------------------------------------------------------------
 
@@ -328,7 +278,8 @@ class Xfs:
                 if first is not None:
                     self._put(first, length)
                     continue
-                for spot, piece in self._take_pieces(node, length, aligned=not node.extents and part_offset == 0):
+                aligned = not node.extents and part_offset == 0
+                for spot, piece in self._space.take_pieces(node.cluster, length, aligned=aligned):
                     node.extents.append(Extent(part_offset, spot, piece))
                     part_offset += piece
                     self._change_inode(node)
@@ -360,73 +311,18 @@ class Xfs:
         if high < extent.offset + extent.blocks:
             node.extents.append(Extent(high, extent.first + high - extent.offset,
                                        extent.offset + extent.blocks - high, shared=True))
-        node.extents.append(Extent(low, self._take(node, high - low), high - low))
+        node.extents.append(Extent(low, self._space.take(node.cluster, high - low), high - low))
         self._change_inode(node)
         return at
 
-    def _take_pieces(self, node: Inode, blocks: int, *, aligned: bool) -> Iterable[tuple[int, int]]:
-        """Blocks near the inode, in one piece if there is one, else in the longest there are.  Raises NoRoom."""
-        try:
-            return [(self._take(node, blocks, aligned=aligned), blocks)]
-        except NoRoom:
-            pieces: list[tuple[int, int]] = []
-        while blocks:
-            group = max(range(self.geometry.groups), key=lambda number: self._free[number].longest)
-            piece = min(blocks, self._free[group].longest)
-            spot = self._free[group].take_near(HEADER_BLOCKS, piece) if piece else None
-            if spot is None:
-                for first, taken in pieces:
-                    self._free_later(first, taken)
-                raise NoRoom
-            self._change_header(group)
-            pieces.append((group * self.geometry.group_blocks + spot, piece))
-            blocks -= piece
-        return pieces
-
-    def _take(self, node: Inode, blocks: int, *, aligned: bool = False) -> int:
-        """Blocks in one piece near the inode, counted from the device's start.  Raises NoRoom."""
-        stripe = self.geometry.stripe_blocks
-        groups = [(node.group + step) % self.geometry.groups for step in range(self.geometry.groups)]
-        for group in groups:
-            base = group * self.geometry.group_blocks
-            target = node.cluster - base if group == node.group else HEADER_BLOCKS
-            spot = self._free[group].take_near(target, blocks, stripe) if aligned and blocks >= stripe else None
-            if spot is None:
-                spot = self._free[group].take_near(target, blocks)
-            if spot is not None:
-                self._change_header(group)
-                return base + spot
-        raise NoRoom
-
-    def _free_later(self, first: int, blocks: int) -> None:
-        self._busy.append((first, blocks))
-        self._change_header(first // self.geometry.group_blocks)
-
-    # -- the log ----------------------------------------------------------------------------------------
+    # -- what reaches the device ------------------------------------------------------------------------
 
     def _force(self) -> None:
-        """Writes what the log has to hold; then what was freed is free (``xfs_extent_busy_clear``)."""
-        if self._pending_bytes:
-            self._records(-(-self._pending_bytes // self.geometry.log_unit_bytes))
-            self._pending_bytes = 0
-        for first, blocks in self._busy:
-            self._free[first // self.geometry.group_blocks].give(first % self.geometry.group_blocks, blocks)
+        """Writes what the log has to hold; then what was freed is free."""
+        self._log.force()
+        for first, blocks in self._space.settle():
             if self.discard:
                 self._discard(first * BLOCK_BYTES, blocks * BLOCK_BYTES)
-        self._busy.clear()
-
-    def _records(self, count: int) -> None:
-        for _ in range(count):
-            self._write_log(self.geometry.log_unit_bytes)
-            self._head_bytes += self.geometry.log_unit_bytes
-
-    def _write_log(self, length_bytes: int) -> None:
-        start, whole = self.geometry.log_first * BLOCK_BYTES, self.geometry.log_blocks * BLOCK_BYTES
-        at = self._head_bytes % whole
-        part = min(length_bytes, whole - at)
-        self._write(start + at, part)
-        if length_bytes > part:
-            self._write(start, length_bytes - part)
 
     def _put(self, first: int, blocks: int) -> None:
         self._write(first * BLOCK_BYTES, blocks * BLOCK_BYTES)

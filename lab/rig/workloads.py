@@ -10,7 +10,7 @@ import gzip
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,21 +21,15 @@ from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.raw_trace import BLKPARSE_FILE, Traced, write_case
 from lab.readers.trace_case import INITIAL_DUMP
 from lab.rig import pools, trace
+from lab.rig.containers import OUTPUT_FOLDER, PREFIX, RUN_LIMIT_SECONDS, Containers
 from lab.rig.disks import Disks
-from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds, timed_span
+from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
 from lab.rig.machine import GUEST_FOLDER, Machine, put
 from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
 from lab.scenario_steps import Step
 
-OUTPUT_FOLDER = "/run/lab"
-"""In the machine's memory, so that no raw output lands on a disk under test."""
-
-_PREFIX = "lab-"
 _SAMPLES = f"{OUTPUT_FOLDER}/samples.jsonl"
-_IDLE = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
 _DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"
-_RUN_LIMIT_SECONDS = 300.0
-_WORK_LIMIT_SECONDS = 900.0
 
 
 @dataclass
@@ -70,7 +64,6 @@ class CellDriver:
         self._phases: list[Phase] = []
         self._boundaries: list[str] = []
         self._boundary_ended = 0.0
-        self._containers: list[str] = []
         self._tracing = False
         self._traced: Traced | None = None
         self._traced_device = ""
@@ -79,7 +72,7 @@ class CellDriver:
         """The whole cell.  Whatever was written until an error stays in the raw folder."""
         workload = self._cell.workload
         clean(self._machine)
-        self._load(workload)
+        self._containers = Containers(self._machine, self._cell, self._load(workload))
         try:
             with self._sampler():
                 if isinstance(workload, FioWorkload):
@@ -100,7 +93,7 @@ class CellDriver:
     def _fio(self, workload: FioWorkload) -> None:
         job_file = f"{OUTPUT_FOLDER}/jobs.fio"
         put(self._machine, job_file, workload.jobs_text)
-        self._start(1)
+        self._containers.start(1)
         for repeat in range(1, workload.repeats + 1):
             for section in workload.sections:
                 name = section if repeat == 1 else f"{section}#{repeat}"
@@ -108,7 +101,7 @@ class CellDriver:
                     phase.fio_file = f"fio-{name}.json"
                     output = f"{OUTPUT_FOLDER}/{phase.fio_file}"
                     log = f"{OUTPUT_FOLDER}/fio-{name}"
-                    self._exec(self._containers[0], [
+                    self._containers.exec(self._containers.names[0], [
                         "/usr/bin/fio", f"--section={section}", "--directory=/data", "--output-format=json+",
                         f"--output={output}", f"--randseed={self._seed + repeat}", "--log_avg_msec=1000",
                         f"--write_bw_log={log}", f"--write_iops_log={log}", f"--write_lat_log={log}", job_file,
@@ -131,7 +124,7 @@ class CellDriver:
 
     def _begin_trace(self) -> None:
         device, thin, offset_bytes = trace.traced_device(
-            self._machine, self._cell, self._containers[0], self._disks)
+            self._machine, self._cell, self._containers.names[0], self._disks)
         device_id = None if thin is None else trace.thin_device_id(self._machine, thin)
         if thin is not None:
             self._thin_dump(INITIAL_DUMP)
@@ -154,7 +147,7 @@ class CellDriver:
 
     def _step(self, workload: StepsWorkload, step: Step, phase: Phase, nth: int) -> None:
         if step.kind == "start":
-            phase.duration_seconds = self._start(workload.containers)
+            phase.duration_seconds = self._containers.start(workload.containers)
         elif step.kind == "write":
             self._work(phase, "write", bytes=step.amount_bytes, files=step.files, tag=f"written{nth}")
         elif step.kind == "update":
@@ -166,30 +159,26 @@ class CellDriver:
         elif step.kind == "delete":
             self._work(phase, "delete", file={"small_files": "small"}.get(step.what, step.what))
         elif step.kind == "trim":
-            phase.duration_seconds = self._trim(phase)
+            phase.duration_seconds, phase.detail = self._containers.trim()
         elif step.kind == "pause":
             time.sleep(step.seconds)
             phase.duration_seconds = step.seconds
         elif step.kind == "remove":
-            phase.duration_seconds = timed(self._machine, ["docker", "rm", "-f", "-v", *self._containers],
-                                           timeout=_RUN_LIMIT_SECONDS)
-            if self._cell.target == "volume":
-                volumes = [self._volume(name) for name in self._containers]
-                phase.duration_seconds += timed(self._machine, ["docker", "volume", "rm", *volumes],
-                                                timeout=_RUN_LIMIT_SECONDS)
-            self._containers.clear()
+            phase.duration_seconds = self._containers.remove()
         else:
-            phase.duration_seconds = timed(self._machine, ["docker", "rmi", "-f", self._image],
-                                           timeout=_RUN_LIMIT_SECONDS)
+            phase.duration_seconds = self._containers.remove_image()
+
+    def _work(self, phase: Phase, work: str, **options: str | int) -> None:
+        phase.duration_seconds, phase.application_bytes = self._containers.work(work, **options)
 
     def _command(self, workload: CommandWorkload) -> None:
-        name = f"{_PREFIX}1"
+        name = f"{PREFIX}1"
         with self._phase("command", "command", workload.drop_caches) as phase:
             ran = self._machine.run(
-                ["bash", GUEST_TIMED, "docker", "run", "--name", name, "--network", "none", *self._mounts(name),
-                 self._image, *workload.command],
+                ["bash", GUEST_TIMED, "docker", "run", "--name", name, "--network", "none",
+                 *self._containers.mounts(name), self._containers.image, *workload.command],
                 timeout=workload.timeout_seconds, check=False)
-            self._containers.append(name)
+            self._containers.names.append(name)
             phase.detail = {"returncode": ran.returncode}
             (self._raw / "command-stdout.txt").write_text(ran.stdout)
             (self._raw / "command-stderr.txt").write_text(ran.stderr)
@@ -198,72 +187,10 @@ class CellDriver:
             phase.duration_seconds = timed_seconds(ran.stderr)
         with self._phase("remove", "remove", False) as phase:
             phase.duration_seconds = timed(self._machine, ["docker", "rm", "-f", "-v", name],
-                                           timeout=_RUN_LIMIT_SECONDS)
+                                           timeout=RUN_LIMIT_SECONDS)
 
-    # -- containers --------------------------------------------------------------
-
-    def _start(self, containers: int) -> float:
-        """Starts idle containers.  Returns the seconds of all the ``docker run`` together."""
-        seconds = 0.0
-        for index in range(1, containers + 1):
-            name = f"{_PREFIX}{index}"
-            seconds += timed(self._machine, [
-                "docker", "run", "-d", "--name", name, "--network", "none", "--log-driver", "json-file",
-                "-v", "/usr:/usr:ro", "-v", f"{GUEST_FOLDER}:{GUEST_FOLDER}:ro",
-                "-v", f"{OUTPUT_FOLDER}:{OUTPUT_FOLDER}", *self._mounts(name), self._image,
-                "/bin/sh", "-c", _IDLE,
-            ], timeout=_RUN_LIMIT_SECONDS)
-            self._containers.append(name)
-        if self._cell.storage.driver == "devicemapper":
-            refuse_other_mounts(self._machine, [self._layer_mount(self._containers[0])], self._cell.storage)
-        return seconds
-
-    def _mounts(self, container: str) -> list[str]:
-        return ["-v", f"{self._volume(container)}:/data"] if self._cell.target == "volume" else []
-
-    @staticmethod
-    def _volume(container: str) -> str:
-        return f"{container}-data"
-
-    def _exec(self, container: str, argv: Sequence[str]) -> str:
-        return self._machine.run(["docker", "exec", container, *argv], timeout=_WORK_LIMIT_SECONDS).stdout
-
-    def _work(self, phase: Phase, work: str, **options: str | int) -> None:
-        """One piece of work.py in every container, one after the other."""
-        arguments = [f"--{name}={value}" for name, value in options.items()]
-        seconds, written = 0.0, 0
-        for container in self._containers:
-            told = json.loads(self._exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments]))
-            seconds += told["seconds"]
-            written += told["application_bytes"] or 0
-        phase.duration_seconds = seconds
-        phase.application_bytes = written or None
-
-    def _trim(self, phase: Phase) -> float:
-        """fstrim of what the containers write to: their layers, or the volumes' file system."""
-        storage = self._cell.storage
-        if self._cell.target == "volume":
-            places = [pools.volumes_mount(storage)]
-        elif storage.driver == "overlay2":
-            places = [pools.DATA_ROOT]
-        else:
-            places = [self._layer_mount(name) for name in self._containers]
-        seconds = 0.0
-        for place in places:
-            ran = self._machine.run(["bash", GUEST_TIMED, "fstrim", "-v", place], timeout=_RUN_LIMIT_SECONDS)
-            seconds += timed_seconds(ran.stderr)
-            phase.detail[place] = ran.stdout.strip()
-        return seconds
-
-    def _layer_mount(self, container: str) -> str:
-        """Where the daemon has mounted the container's device (``/proc/PID/root`` would be the machine's own)."""
-        full = self._machine.run(["docker", "inspect", "--format", "{{.Id}}", container]).stdout.strip()
-        mount = self._machine.run(["cat", f"{pools.DATA_ROOT}/image/devicemapper/layerdb/mounts/{full}/mount-id"])
-        return f"{pools.DATA_ROOT}/devicemapper/mnt/{mount.stdout.strip()}"
-
-    def _load(self, workload: Workload) -> None:
-        """Loads the image unless the daemon has it: one of the box, or a user's archive."""
-        self._image = workload.image
+    def _load(self, workload: Workload) -> str:
+        """Loads the image unless the daemon has it: one of the box, or a user's archive.  Returns its name."""
         if workload.image_file is not None:
             archive = f"{OUTPUT_FOLDER}/image.tar"
             put(self._machine, archive, workload.image_file.read_bytes())
@@ -273,11 +200,11 @@ class CellDriver:
             if not names:
                 raise RigError(f"{workload.image_file} holds no image: docker load said {said.strip()!r}",
                                remedy="make it with `docker save -o FILE IMAGE`")
-            self._image = names[0].strip()
-            return
+            return names[0].strip()
         known = self._machine.run(["docker", "image", "inspect", "--format", "ok", workload.image], check=False)
         if known.returncode:
             load_image(self._machine, workload.image)
+        return workload.image
 
     # -- recording ---------------------------------------------------------------
 
@@ -289,7 +216,7 @@ class CellDriver:
             self._boundary("begin")
         phase = Phase(name, kind, self._boundary_ended, dropped_caches=drop_caches)
         yield phase
-        synced = self._machine.run(["bash", GUEST_TIMED, "sync"], timeout=_RUN_LIMIT_SECONDS)
+        synced = self._machine.run(["bash", GUEST_TIMED, "sync"], timeout=RUN_LIMIT_SECONDS)
         began, phase.ended = timed_span(synced.stderr)
         phase.sync_seconds = phase.ended - began
         self._boundary(name)
@@ -323,7 +250,7 @@ class CellDriver:
             return
         status = json.loads(self._boundaries[-1])["dmsetup"]
         pool = next(name for name, told in parse_first_status(status).items() if isinstance(told, PoolStatus))
-        dump = self._machine.run(["bash", f"{GUEST_FOLDER}/thin-dump.sh", pool], timeout=_RUN_LIMIT_SECONDS)
+        dump = self._machine.run(["bash", f"{GUEST_FOLDER}/thin-dump.sh", pool], timeout=RUN_LIMIT_SECONDS)
         _write_gz(self._raw / file, dump.stdout.encode())
 
     def _write(self) -> None:
@@ -355,7 +282,7 @@ def sampler_places(cell: Cell, disks: Disks) -> list[str]:
 
 def clean(machine: Machine) -> None:
     """Removes the cell's containers and volumes, and the last cell's output."""
-    machine.run(["bash", f"{GUEST_FOLDER}/clean.sh", _PREFIX, OUTPUT_FOLDER], timeout=300)
+    machine.run(["bash", f"{GUEST_FOLDER}/clean.sh", PREFIX, OUTPUT_FOLDER], timeout=300)
 
 
 def load_image(machine: Machine, image: str) -> float:

@@ -14,7 +14,7 @@ from lab.model.host import Host
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Timing
 from lab.model.storage import Storage, build_storage
-from lab.model.xfs import NoRoom
+from lab.model.xfs_space import NoRoom
 from lab.readers.image_archive import box_image
 from lab.scenario import Cell, MachineSpec, Scenario, StepsWorkload, StorageSpec, load_scenario
 from lab.scenario_steps import AnyStep, Delete, Log, Pause, Remove, SmallFiles, Start, Trim, Update, Write

@@ -10,8 +10,9 @@ from hypothesis import given
 
 from lab.model.filesystem import BLOCK_BYTES
 from lab.model.free_space import FreeSpace
-from lab.model.xfs import CLEARED_AT_MOUNT_BYTES, COPY_WINDOW_BLOCKS, Xfs
+from lab.model.xfs import COPY_WINDOW_BLOCKS, Xfs
 from lab.model.xfs_geometry import XfsGeometry, xfs_geometry
+from lab.model.xfs_log import CLEARED_AT_MOUNT_BYTES
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -206,7 +207,7 @@ def test_no_block_has_two_owners_and_none_is_lost(program: list[tuple[str, str, 
              for block in range(extent.first, extent.first + extent.blocks)]
     owned += [block for group in xfs._clusters for cluster in group for block in range(cluster[0], cluster[0] + 4)]
     assert len(owned) == len(set(owned))
-    free = {group * xfs.geometry.group_blocks + block for group, space in enumerate(xfs._free)
+    free = {group * xfs.geometry.group_blocks + block for group, space in enumerate(xfs._space.groups)
             for first, end in space.extents if end - first < 5000 for block in range(first, end)}
     assert free.isdisjoint(owned)
     for name in ("a", "b", "c", "d"):

@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import ReaderError
-from lab.readers.docker_info import (
-    Overlay2Status,
-    block_size_bytes,
-    parse_docker_info,
-    parse_docker_ps,
-    parse_docker_system_df,
-    parse_human_size,
-)
+from lab.readers.docker_info import Overlay2Status, block_size_bytes, parse_docker_info
+from lab.readers.docker_json import parse_human_size
+from lab.readers.docker_usage import parse_docker_ps, parse_docker_system_df
 
 DATA = Path(__file__).parents[1] / "data" / "readers"
 LOOP = (DATA / "docker-info-loop-lvm.json").read_text()

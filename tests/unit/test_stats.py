@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lab.analysis import stats
+from lab.analysis.verdicts import leader, verdict
 from lab.records import MEASUREMENT_COLUMNS
 
 
@@ -71,24 +72,24 @@ def test_only_repetitions_that_both_have_are_paired() -> None:
 def test_a_winner_is_named_only_where_the_evidence_does(
         a: list[float], b: list[float], winner: str | None, reason: str) -> None:
     table = stats.ratios(frame(rows("a", a), rows("b", b)))
-    found = stats.leader(table, ["a", "b"], "write_bandwidth")
+    found = leader(table, ["a", "b"], "write_bandwidth")
     assert found.winner == winner
     assert reason in found.reason
 
 
 def test_lower_wins_where_lower_is_better() -> None:
     ratio = stats.Estimate(2.0, 1.5, 2.5, 5, 0.95)
-    assert stats.verdict(ratio, "a", "b", higher=False).winner == "b"
-    assert stats.verdict(ratio, "a", "b", higher=None).winner is None
+    assert verdict(ratio, "a", "b", higher=False).winner == "b"
+    assert verdict(ratio, "a", "b", higher=None).winner is None
 
 
 def test_three_storages_need_one_that_beats_all() -> None:
     clear, close = [200, 210, 190, 205, 195], [199, 212, 188, 206, 196]
     slow = [100, 101, 99, 102, 98]
     table = stats.ratios(frame(rows("a", clear), rows("b", close), rows("c", slow)))
-    assert stats.leader(table, ["a", "b", "c"], "write_bandwidth").winner is None
+    assert leader(table, ["a", "b", "c"], "write_bandwidth").winner is None
     table = stats.ratios(frame(rows("a", clear), rows("b", slow), rows("c", [x / 2 for x in slow])))
-    assert stats.leader(table, ["a", "b", "c"], "write_bandwidth").winner == "a"
+    assert leader(table, ["a", "b", "c"], "write_bandwidth").winner == "a"
 
 
 def test_rewrite_is_compared_with_the_first_pass_only() -> None:

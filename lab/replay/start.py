@@ -8,7 +8,20 @@ from lab.errors import ReaderError
 from lab.model.restore import RestoredThin, restore_pool
 from lab.model.thinpool import PoolConfig, PoolRefused, ThinPool
 from lab.readers.thin_dump import DumpedThin, read_thin_dump
+from lab.readers.trace_case import THIN
+from lab.replay.case import Case
 from lab.units import sectors_to_bytes
+
+
+def first_pool(case: Case) -> tuple[ThinPool, dict[int, int]]:
+    """The pool before the first step, and the ids of devices that are not the case's own numbers for them.
+
+    Raises ReaderError as ``pool_from_dump`` does.
+    """
+    if case.start is None:
+        return ThinPool(case.config), {}
+    traced = case.start.traced_device
+    return pool_from_dump(case.start.dump, case.config, traced, case.thin_size_bytes), {THIN: traced}
 
 
 def pool_from_dump(path: Path, config: PoolConfig, traced_device: int, thin_size_bytes: int) -> ThinPool:

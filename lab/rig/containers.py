@@ -1,0 +1,111 @@
+"""The containers of a cell: idle ones on the storage under test, in which its work is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from lab.rig import pools
+from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds
+from lab.rig.machine import GUEST_FOLDER, Machine
+from lab.scenario import Cell
+
+OUTPUT_FOLDER = "/run/lab"
+"""In the machine's memory, so that no raw output lands on a disk under test."""
+
+PREFIX = "lab-"
+"""What the containers' names begin with."""
+
+RUN_LIMIT_SECONDS = 300.0
+"""How long the start or the end of something may take."""
+
+_WORK_LIMIT_SECONDS = 900.0
+_IDLE = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
+
+
+class Containers:
+    """The containers of one cell, of one image that the daemon has.  Times are the machine's own."""
+
+    def __init__(self, machine: Machine, cell: Cell, image: str) -> None:
+        self._machine = machine
+        self._cell = cell
+        self.image = image
+        self.names: list[str] = []
+        """Those that are there, in the order of their start."""
+
+    def start(self, containers: int) -> float:
+        """Starts idle containers.  Returns the seconds of all the ``docker run`` together."""
+        seconds = 0.0
+        for index in range(1, containers + 1):
+            name = f"{PREFIX}{index}"
+            seconds += timed(self._machine, [
+                "docker", "run", "-d", "--name", name, "--network", "none", "--log-driver", "json-file",
+                "-v", "/usr:/usr:ro", "-v", f"{GUEST_FOLDER}:{GUEST_FOLDER}:ro",
+                "-v", f"{OUTPUT_FOLDER}:{OUTPUT_FOLDER}", *self.mounts(name), self.image,
+                "/bin/sh", "-c", _IDLE,
+            ], timeout=RUN_LIMIT_SECONDS)
+            self.names.append(name)
+        if self._cell.storage.driver == "devicemapper":
+            refuse_other_mounts(self._machine, [self._layer_mount(self.names[0])], self._cell.storage)
+        return seconds
+
+    def mounts(self, container: str) -> list[str]:
+        """The arguments of ``docker run`` that give a container its volume, where the cell has volumes."""
+        return ["-v", f"{self._volume(container)}:/data"] if self._cell.target == "volume" else []
+
+    @staticmethod
+    def _volume(container: str) -> str:
+        return f"{container}-data"
+
+    def exec(self, container: str, argv: Sequence[str]) -> str:
+        """Runs a command in a container.  Returns what it printed."""
+        return self._machine.run(["docker", "exec", container, *argv], timeout=_WORK_LIMIT_SECONDS).stdout
+
+    def work(self, work: str, **options: str | int) -> tuple[float, int | None]:
+        """One piece of work.py in every container, one after the other.  Returns its seconds and its bytes, if any."""
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        seconds, written = 0.0, 0
+        for container in self.names:
+            told = json.loads(self.exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments]))
+            seconds += told["seconds"]
+            written += told["application_bytes"] or 0
+        return seconds, written or None
+
+    def trim(self) -> tuple[float, dict[str, str]]:
+        """fstrim of what the containers write to: their layers, or the volumes' file system.
+
+        Returns its seconds, and what it said of each place.
+        """
+        storage = self._cell.storage
+        if self._cell.target == "volume":
+            places = [pools.volumes_mount(storage)]
+        elif storage.driver == "overlay2":
+            places = [pools.DATA_ROOT]
+        else:
+            places = [self._layer_mount(name) for name in self.names]
+        seconds = 0.0
+        said: dict[str, str] = {}
+        for place in places:
+            ran = self._machine.run(["bash", GUEST_TIMED, "fstrim", "-v", place], timeout=RUN_LIMIT_SECONDS)
+            seconds += timed_seconds(ran.stderr)
+            said[place] = ran.stdout.strip()
+        return seconds, said
+
+    def remove(self) -> float:
+        """Removes the containers, and their volumes.  Returns the seconds."""
+        seconds = timed(self._machine, ["docker", "rm", "-f", "-v", *self.names], timeout=RUN_LIMIT_SECONDS)
+        if self._cell.target == "volume":
+            volumes = [self._volume(name) for name in self.names]
+            seconds += timed(self._machine, ["docker", "volume", "rm", *volumes], timeout=RUN_LIMIT_SECONDS)
+        self.names.clear()
+        return seconds
+
+    def remove_image(self) -> float:
+        """Removes the image.  Returns the seconds."""
+        return timed(self._machine, ["docker", "rmi", "-f", self.image], timeout=RUN_LIMIT_SECONDS)
+
+    def _layer_mount(self, container: str) -> str:
+        """Where the daemon has mounted the container's device (``/proc/PID/root`` would be the machine's own)."""
+        full = self._machine.run(["docker", "inspect", "--format", "{{.Id}}", container]).stdout.strip()
+        mount = self._machine.run(["cat", f"{pools.DATA_ROOT}/image/devicemapper/layerdb/mounts/{full}/mount-id"])
+        return f"{pools.DATA_ROOT}/devicemapper/mnt/{mount.stdout.strip()}"
