@@ -1,0 +1,65 @@
+"""A profile and runs -> the advice: evidence, checks, ranking, forecast, and what would settle the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.advise.checks import Material
+from lab.advise.constraints import Told, applicable
+from lab.advise.evidence import Found, Measured, choose, choose_steps, find_measured
+from lab.advise.forecast import Forecasts, forecast
+from lab.advise.jobs import JobShare, job_shares
+from lab.advise.options import OPTIONS, Option
+from lab.advise.profile import Profile
+from lab.advise.ranking import Ranking, exclude, rank
+from lab.advise.scores import Scores, score
+from lab.advise.thin import Gap, gaps
+from lab.advise.volumes import PartAdvice, parts
+from lab.errors import InputError
+from lab.model.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Advice:
+    """All that is printed.  ``volume_of``: the storage whose parts ``volumes`` tells of."""
+
+    profile: Profile
+    shares: tuple[JobShare, ...]
+    found: Found
+    scores: Scores
+    steps: Measured | None
+    told: tuple[Told, ...]
+    ranking: Ranking
+    volume_of: str | None
+    volumes: tuple[PartAdvice, ...]
+    forecasts: Forecasts | None
+    gaps: tuple[Gap, ...]
+
+
+def advise(profile: Profile, runs: Sequence[Path], parameters: Parameters | None,
+           options: Sequence[Option] = OPTIONS) -> Advice:
+    """The advice; without ``parameters`` no forecast.
+
+    Raises InputError where a folder is not there or no run in it can be used.
+    """
+    found = find_measured(runs)
+    if not found.measured:
+        raise InputError(f"no run can be used: {'; '.join(found.refused)}",
+                         where=f"--runs {' '.join(str(path) for path in runs)}",
+                         remedy="measure: lab run scenarios/reference.yaml")
+    shares = job_shares(profile)
+    told = applicable(profile)
+    left, _ = exclude(options, told)
+    base = choose(found.measured, shares)
+    scores = score(base, shares, sorted(left))
+    writes = [share for share in shares if share.metric == "write_bandwidth" and not share.of_image]
+    steps = choose_steps(found.measured)
+    material = Material(steps, score(base, writes, sorted(left)))
+    ranking = rank(options, told, scores, material)
+    first = next((one.option.label for one in ranking.ranked), None)
+    return Advice(profile, tuple(shares), found, scores, steps, tuple(told), ranking, first,
+                  tuple(parts(first, scores)) if first is not None else (),
+                  forecast(profile, sorted(left), parameters) if parameters is not None and left else None,
+                  tuple(gaps(ranking, scores)))
