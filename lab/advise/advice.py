@@ -1,4 +1,4 @@
-"""A profile and runs -> the advice: evidence, checks, ranking, forecast, and what would settle the rest."""
+"""A profile and runs -> the advice: evidence, ranking, forecast, and what would settle the rest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.advise.checks import Material
 from lab.advise.constraints import Told, applicable
 from lab.advise.evidence import Found, Measured, choose, choose_steps, find_measured
 from lab.advise.forecast import Forecasts, forecast
@@ -23,7 +22,7 @@ from lab.model.parameters import Parameters
 
 @dataclass(frozen=True)
 class Advice:
-    """All that is printed.  ``volume_of``: the storage whose parts ``volumes`` tells of."""
+    """All that is printed.  ``steps``: the run that counts of space rest on; ``volumes`` are of ``volume_of``."""
 
     profile: Profile
     shares: tuple[JobShare, ...]
@@ -37,6 +36,11 @@ class Advice:
     forecasts: Forecasts | None
     gaps: tuple[Gap, ...]
 
+    @property
+    def used(self) -> tuple[Measured, ...]:
+        """The runs that it rests on."""
+        return tuple({id(run): run for run in (self.scores.measured, self.steps) if run is not None}.values())
+
 
 def advise(profile: Profile, runs: Sequence[Path], parameters: Parameters | None,
            options: Sequence[Option] = OPTIONS) -> Advice:
@@ -49,17 +53,13 @@ def advise(profile: Profile, runs: Sequence[Path], parameters: Parameters | None
         raise InputError(f"no run can be used: {'; '.join(found.refused)}",
                          where=f"--runs {' '.join(str(path) for path in runs)}",
                          remedy="measure: lab run scenarios/reference.yaml")
-    shares = job_shares(profile)
-    told = applicable(profile)
+    shares, told = tuple(job_shares(profile)), tuple(applicable(profile))
     left, _ = exclude(options, told)
-    base = choose(found.measured, shares)
-    scores = score(base, shares, sorted(left))
-    writes = [share for share in shares if share.metric == "write_bandwidth" and not share.of_image]
+    scores = score(choose(found.measured, shares), shares, left)
     steps = choose_steps(found.measured)
-    material = Material(steps, score(base, writes, sorted(left)))
-    ranking = rank(options, told, scores, material)
-    first = next((one.option.label for one in ranking.ranked), None)
-    return Advice(profile, tuple(shares), found, scores, steps, tuple(told), ranking, first,
+    ranking = rank(options, told, scores, steps)
+    first = ranking.ranked[0].option.label if ranking.ranked else None
+    return Advice(profile, shares, found, scores, steps, told, ranking, first,
                   tuple(parts(first, scores)) if first is not None else (),
-                  forecast(profile, sorted(left), parameters) if parameters is not None and left else None,
+                  forecast(profile, left, parameters) if parameters is not None and left else None,
                   tuple(gaps(ranking, scores)))

@@ -1,7 +1,8 @@
 """What Docker's documentation says of a workload and its host: rules that exclude a storage, and rules that weigh.
 
 The rules stand in ``constraints.yaml``.  A soft rule counts one for or against, because the documentation gives no
-weights.  A rule with a ``check`` yields to the runs: where they tell, they decide for every storage.
+weights.  A rule with a ``check`` is about space, which the runs count exactly: where they have it, they decide, and for
+every storage.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lab.scenario_yaml import parse
 
 RULES_FILE = "constraints.yaml"
 Effect = Literal["exclude", "for", "against", "note"]
-Check = Literal["keeps_deleted", "grows_most", "copies_least", "writes_fastest", "faster_than_layer"]
+Check = Literal["keeps_deleted", "grows_most", "copies_least"]
 
 
 class When(Part):

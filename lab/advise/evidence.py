@@ -1,6 +1,7 @@
 """What measured runs tell: bandwidths by option and job, and what each storage takes and gives back.
 
-One run carries the advice, because ratios hold within a run and not across machines.
+One run carries the ratios, because ratios hold within a run and not across machines.  What cannot be used is left out
+and counted: whole runs by name, values by number.
 """
 
 from __future__ import annotations
@@ -10,37 +11,47 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import lab
 from lab.advise.jobs import JobShare
 from lab.advise.options import OPTIONS, Option, label_of
 from lab.analysis import stats
+from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.reference_parts import before_freeing
-from lab.analysis.words import records, unique
+from lab.analysis.words import counted, records, unique
 from lab.errors import InputError
+from lab.order import SETUP
 from lab.records import CANDIDATE
 from lab.scenario import Target
 from lab.store import Run, open_run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 REFERENCE = Path("results/reference")
 
-METRICS = ("write_bandwidth", "read_bandwidth", "storage_growth", "application_bytes")
+GROWTH = "storage_growth"
 
 Repetitions = Mapping[int, float]
 """Repetition -> value."""
 
+Place = tuple[str, str, str, str, str]
+"""Label of ``options.STORAGES``, target, workload, phase, metric."""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """One run's numbers by label of ``options.STORAGES``.
+    """One run's numbers.
 
-    ``values``: (label, target, workload, phase, metric) -> the value in each repetition; ``phases``: (workload,
-    target) -> its phases in order.
+    ``phases``: (workload, target) -> its phases in order; ``repairs``: what was done to the run's values on reading,
+    in words, and to how many of them.
     """
 
     run: Run
-    values: Mapping[tuple[str, str, str, str, str], Repetitions]
+    values: Mapping[Place, Repetitions]
     phases: Mapping[tuple[str, str], Sequence[str]]
+    repairs: Mapping[str, int]
 
     @property
     def folder(self) -> str:
@@ -48,73 +59,94 @@ class Measured:
         path = self.run.path.resolve()
         return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
+    @property
+    def repairs_told(self) -> list[str]:
+        """A sentence for each repair."""
+        return [f"{self.folder}/measurements.parquet: {counted(count, 'value')} {done}"
+                for done, count in self.repairs.items()]
+
     @cached_property
     def labels(self) -> list[str]:
         """The storages that it has, in the advice's order."""
-        seen = {key[0] for key in self.values}
-        return [label for label in dict.fromkeys(option.label for option in OPTIONS) if label in seen]
-
-    def workload_of(self, phase: str, metric: str) -> str | None:
-        """The workload that has the phase; of several the first by name, the same for every storage."""
-        return min((key[2] for key in self.values if key[3:] == (phase, metric)), default=None)
-
-    def find(self, label: str, target: Target, phase: str, metric: str) -> Repetitions:
-        """A value in each repetition; empty where it was not measured."""
-        workload = self.workload_of(phase, metric)
-        return {} if workload is None else self.values.get((label, target, workload, phase, metric), {})
+        seen = {place[0] for place in self.values}
+        return [label for label in unique(option.label for option in OPTIONS) if label in seen]
 
     def job(self, option: Option, share: JobShare) -> Repetitions:
-        """The bandwidth of a job above zero, B/s, where the option does it."""
-        found = self.find(option.label, share.target(option.target), share.phase, share.metric)
-        return {repetition: value for repetition, value in found.items() if value > 0}
+        """The bandwidth of a job in each repetition, B/s; empty where the option did not do it.
 
-    def growth(self, label: str, phases: Sequence[str], workload: str) -> float | None:
-        """Median over repetitions of what those phases together took in the layer, bytes."""
-        found = [self.values.get((label, "layer", workload, phase, "storage_growth"), {}) for phase in phases]
-        shared = set.intersection(*(set(one) for one in found)) if found else set()
-        return median(sum(one[repetition] for one in found) for repetition in shared) if shared else None
-
-    def steps_with(self, kind: str) -> str | None:
-        """A workload of container steps in the layer that has a step of that kind."""
-        return min((workload for (workload, target), phases in self.phases.items()
-                    if target == "layer" and kind in phases and "start" in phases), default=None)
+        Of several workloads that have such a job, the first by name, the same for every storage.
+        """
+        having = min((place[2] for place in self.values if place[3:] == (share.phase, share.metric)), default=None)
+        if having is None:
+            return {}
+        return self.values.get((option.label, share.target(option.target), having, share.phase, share.metric), {})
 
     def taken(self, label: str) -> float | None:
-        """What container steps took in the layer before the first that frees, bytes."""
-        workload = self.steps_with("start")
-        return None if workload is None else self.growth(
+        """What container steps took in the layer before the first that frees, bytes; median over repetitions."""
+        workload = self._steps_with("start")
+        return None if workload is None else self._growth(
             label, before_freeing(self.phases[workload, "layer"]), workload)
 
     def updated(self, label: str) -> float | None:
         """What the first update of a file of the image took in the layer, bytes."""
-        workload = self.steps_with("update")
-        return None if workload is None else self.growth(label, ["update"], workload)
+        workload = self._steps_with("update")
+        return None if workload is None else self._growth(label, ["update"], workload)
 
     def deleted(self, label: str) -> tuple[float, float] | None:
         """What the first delete of written files gave back at once, and what writing them had taken; bytes."""
-        workload = self.steps_with("delete")
+        workload = self._steps_with("delete")
         if workload is None or "write" not in self.phases[workload, "layer"]:
             return None
-        freed, taken = self.growth(label, ["delete"], workload), self.growth(label, ["write"], workload)
+        freed, taken = self._growth(label, ["delete"], workload), self._growth(label, ["write"], workload)
         return None if freed is None or taken is None else (-freed, taken)
+
+    def _growth(self, label: str, phases: Sequence[str], workload: str) -> float | None:
+        """Of those phases together, in the repetitions that have them all."""
+        found = [self.values.get((label, "layer", workload, phase, GROWTH), {}) for phase in phases]
+        shared = set.intersection(*(set(one) for one in found)) if found else set()
+        return median(sum(one[repetition] for one in found) for repetition in shared) if shared else None
+
+    def _steps_with(self, kind: str) -> str | None:
+        """The first workload of container steps in the layer, by name, that has a step of that kind."""
+        return min((workload for (workload, target), phases in self.phases.items()
+                    if target == "layer" and kind in phases and "start" in phases), default=None)
 
 
 def read_measured(run: Run) -> Measured:
     """A run's numbers.  Of a run with two arms, the candidate's.  Raises InputError where its table is damaged."""
-    frame = stats.prepare(run.measurements)
-    labels = {cell: label_of(record) for cell, record in run.manifest.cells.items()}
-    frame = frame[frame["metric"].isin(METRICS) & frame["cell"].isin([cell for cell, label in labels.items() if label])]
+    table = run.measurements
+    frame = stats.prepare(table)
+    repairs = {"left out: no finite number": len(table) - len(frame)}
+    frame = frame[frame["metric"].isin([*BANDWIDTHS, GROWTH]) & (frame["workload"] != SETUP)]
     if stats.has_arms(frame):
         frame = frame[frame["arm"] == CANDIDATE]
-    values: dict[tuple[str, str, str, str, str], dict[int, float]] = {}
-    keys = ["cell", "target", "workload", "phase", "metric", "repetition"]
-    for row in records(frame.groupby(keys, sort=False)["value"].median().reset_index()):
-        place = (str(labels[row["cell"]]), str(row["target"]), str(row["workload"]), str(row["phase"]),
-                 str(row["metric"]))
-        values.setdefault(place, {})[int(row["repetition"])] = float(row["value"])
+    labels = {cell: label for cell, record in run.manifest.cells.items() if (label := label_of(record)) is not None}
+    known = frame["cell"].isin(list(labels))
+    repairs["left out: on a storage that is not advised on"] = int((~known).sum())
+    frame = frame[known]
+    impossible = frame["metric"].isin(BANDWIDTHS) & (frame["value"] <= 0)
+    repairs["left out: a bandwidth of zero or below"] = int(impossible.sum())
+    frame = frame[~impossible]
+    values = _values(frame, labels)
+    repairs["merged: several of one repetition, their median is used"] = len(frame) - sum(map(len, values.values()))
+    same = [place for place, own in values.items() if place[4] in BANDWIDTHS and len(own) >= stats.MIN_N
+            and len(set(own.values())) == 1]
+    repairs["left out: the same bandwidth in every repetition, as no machine gives it"] = sum(
+        len(values.pop(place)) for place in same)
     phases = {(str(workload), str(target)): [str(phase) for phase in unique(part["phase"])]
               for (workload, target), part in frame.groupby(["workload", "target"], sort=False)}
-    return Measured(run, values, phases)
+    return Measured(run, values, phases, {done: count for done, count in repairs.items() if count})
+
+
+def _values(frame: pd.DataFrame, labels: Mapping[str, str]) -> dict[Place, dict[int, float]]:
+    """The values by place and repetition."""
+    values: dict[Place, dict[int, float]] = {}
+    keys = ["label", "target", "workload", "phase", "metric", "repetition"]
+    advised = frame.assign(label=frame["cell"].map(dict(labels)))
+    for row in records(advised.groupby(keys, sort=False)["value"].median().reset_index()):
+        place = (str(row["label"]), str(row["target"]), str(row["workload"]), str(row["phase"]), str(row["metric"]))
+        values.setdefault(place, {})[int(row["repetition"])] = float(row["value"])
+    return values
 
 
 @dataclass(frozen=True)
@@ -196,5 +228,3 @@ def choose_steps(measured: Sequence[Measured]) -> Measured | None:
 
     best = max(measured, key=lambda one: (worth(one), one.folder), default=None)
     return best if best is not None and worth(best) else None
-
-

@@ -61,10 +61,12 @@ OPTIONS = tuple(Option(spec.label, target) for spec in STORAGES for target in TA
 
 
 def label_of(cell: CellRecord) -> str | None:
-    """Which of ``STORAGES`` a run's cell is on: the same storage, data block and discard, whatever its label there."""
-    discard = bool(cell.options.get("discard", False))
-    chunk = cell.options.get("chunk_size_bytes")
+    """Which of ``STORAGES`` a run's cell is on, whatever its label there; None where its options are others.
+
+    What the record does not say is taken to be as in the first that fits.
+    """
     for spec in STORAGES:
-        if (spec.storage, spec.discard) == (cell.storage, discard) and chunk in (None, spec.chunk_size_bytes):
+        told = spec.model_dump(mode="json", exclude={"storage", "label", "force"}, exclude_none=True)
+        if spec.storage == cell.storage and all(cell.options.get(name, value) == value for name, value in told.items()):
             return spec.label
     return None

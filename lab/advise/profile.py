@@ -1,31 +1,27 @@
-"""The description of a workload and its host, from a YAML file, from the command line, or from both.
+"""The description of a workload and its host, from a YAML file.
 
-Frozen; unknown keys are refused; every complaint names ``file:line``, or the option, the value and what is allowed.
+Frozen; unknown keys are refused; every complaint names ``file:line``, the value and what is allowed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationError, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from lab.advise.versions import parse_version
 from lab.errors import InputError
 from lab.scenario_steps import GiB, KiB, MiB, Part, Size
-from lab.scenario_yaml import Document, KeyPath, as_input_error, check_keys, parse, problem, read_text, show
+from lab.scenario_yaml import as_input_error, check_keys, parse, problem, read_text, show
 
 Distribution = Literal["debian", "ubuntu", "centos", "rhel", "fedora", "sles", "other"]
 Backing = Literal["ext4", "xfs", "btrfs", "zfs", "other"]
 
 SHARES_SLACK = 1e-6
 """What shares that are decimal fractions may miss 1 by."""
-
-EXAMPLES = "scenarios/profiles/"
 
 
 def _share(raw: Any) -> Any:
@@ -37,17 +33,15 @@ def _share(raw: Any) -> Any:
 Share = Annotated[float, BeforeValidator(_share)]
 
 
-def _version(raw: Any, info: ValidationInfo) -> Any:
-    plain = isinstance(raw, int | float) and not isinstance(raw, bool)
-    text = raw if isinstance(raw, str) else repr(raw) if plain else ""
-    try:
-        parse_version(text)
-    except ValueError:
-        raise problem(f"{show(raw)} is no version; allowed: numbers with dots, as in '20.10' (quoted: YAML reads "
-                      "20.10 as 20.1)") from None
-    if isinstance(raw, float) and info.context is not None:
+def _version(raw: Any) -> Any:
+    if isinstance(raw, float):
         raise problem(f"{show(raw)} is read as a fraction, which loses zeros at its end",
                       remedy="quote it, as in '20.10'")
+    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    try:
+        parse_version(text if isinstance(text, str) else "")
+    except ValueError:
+        raise problem(f"{show(raw)} is no version; allowed: numbers with dots, quoted, as in '20.10'") from None
     return text
 
 
@@ -134,7 +128,7 @@ class Profile(Part):
     host: HostFacts = HostFacts()
 
     @model_validator(mode="after")
-    def _shares(self) -> Profile:
+    def _fits_together(self) -> Profile:
         total = self.reads.share + self.writes.share
         if abs(total - 1) > SHARES_SLACK:
             raise problem(f"reads {self.reads.share:g} + writes {self.writes.share:g} is {total:g}; allowed: 1 "
@@ -151,89 +145,31 @@ class Profile(Part):
         return self.writes.share > self.reads.share
 
 
-@dataclass
-class _Merged(Document):
-    """A file's document with the options of the command line over it."""
-
-    options: dict[KeyPath, str] = field(default_factory=dict)
-
-    def where(self, path: KeyPath = ()) -> str:
-        for length in range(len(path), 0, -1):
-            if (option := self.options.get(path[:length])) is not None:
-                return option
-        return super().where(path) if self.lines.get((), 0) else "lab advise"
+_PARTS: dict[str, type[Part]] = {"reads": Reads, "writes": Writes, "space": Space, "host": HostFacts}
 
 
-def read_profile(path: Path | None, options: Mapping[KeyPath, tuple[str, Any]]) -> Profile:
-    """The profile of a file with the options over it; ``options``: place -> the option's name and its value.
-
-    ``reads`` or ``writes`` given alone sets the other share, so that they are 1 together.  Raises InputError for
-    whatever else the file or the options hold.
-    """
-    merged = _Merged(path or Path("profile"), {})
-    if path is not None:
-        document = parse(read_text(path, "profile"), path)
-        if not isinstance(document.data, dict):
-            raise InputError(f"the file is no mapping but {show(document.data)}; it takes {', '.join(Profile.keys())}",
-                             where=document.where())
-        merged = _Merged(path, document.data, document.lines)
-    elif not options:
-        raise InputError("nothing is said of the workload", where="lab advise",
-                         remedy=f"name a file, as those in {EXAMPLES}, or say at least --writes SHARE")
-    for place, (name, value) in options.items():
-        _put(merged, place, name, value)
-    _complement(merged)
+def read_profile(path: Path) -> Profile:
+    """The profile in the file.  Raises InputError, and nothing else, for whatever else the file holds."""
+    document = parse(read_text(path, "profile"), path)
+    if not isinstance(document.data, dict):
+        raise InputError(f"the file is no mapping but {show(document.data)}; it takes {', '.join(Profile.keys())}",
+                         where=document.where())
     try:
-        _check_all_keys(merged.data)
-        return Profile.model_validate(merged.data, context="file")
+        _check_all_keys(document.data)
+        return Profile.model_validate(document.data, context="file")
     except PydanticCustomError as error:
-        context = error.context or {}
-        raise InputError(str(error), where=merged.where(context["key"]), remedy=context.get("remedy")) from None
+        raise InputError(str(error), where=document.where((error.context or {})["key"])) from None
     except ValidationError as error:
-        raise as_input_error(error, merged) from None
-
-
-def _put(merged: _Merged, place: KeyPath, name: str, value: Any) -> None:
-    """An option's value at its place, unless something that is no mapping stands there: the file's own complaint."""
-    spot = merged.data
-    for length, part in enumerate(place[:-1], 1):
-        if not isinstance(spot, dict):
-            return
-        if spot.get(part) is None:
-            spot[part] = {}
-            merged.lines.setdefault(place[:length], merged.lines.get((), 0))
-        spot = spot[part]
-    if isinstance(spot, dict):
-        spot[place[-1]] = value
-        merged.lines[place] = 0
-        merged.options[place] = name
-
-
-def _complement(merged: _Merged) -> None:
-    """The share of reads from that of writes, or the other way about, where only one is said or only one by option."""
-    data = merged.data
-    if not all(isinstance(data.get(side, {}), dict | None) for side in ("reads", "writes")):
-        return
-    said = {side: (data.get(side) or {}).get("share") for side in ("reads", "writes")}
-    by_option = [side for side in said if (side, "share") in merged.options]
-    for side, other in (("reads", "writes"), ("writes", "reads")):
-        value = said[side]
-        alone = said[other] is None or by_option == [side]
-        if alone and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
-            data[other] = {**(data.get(other) or {}), "share": 1 - value}
-            merged.lines.setdefault((other,), merged.lines.get((side,), 0))
-            merged.lines.setdefault((other, "share"), merged.lines.get((side, "share"), 0))
-            return
+        raise as_input_error(error, document) from None
 
 
 def _check_all_keys(data: dict[str, Any]) -> None:
     check_keys(data, Profile.keys(), "a profile")
-    parts: dict[str, type[Part]] = {"reads": Reads, "writes": Writes, "space": Space, "host": HostFacts}
-    for name, model in parts.items():
-        if data.get(name) is None:
-            data.pop(name, None)
-            continue
-        try:
-            check_keys(data[name], model.keys(), name)
-        except PydanticCustomError as error:
-            raise problem(str(error), key=(name, *(error.context or {})["key"])) from None
+    for name, model in _PARTS.items():
+        if name in data and data[name] is None:         # a heading with nothing below it
+            data[name] = {}
+        if name in data:
+            try:
+                check_keys(data[name], model.keys(), name)
+            except PydanticCustomError as error:
+                raise problem(str(error), key=(name, *(error.context or {})["key"])) from None

@@ -6,21 +6,24 @@ that these do not tell apart either share a place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.advise.checks import Finding, Material, settle
+from lab.advise.checks import Finding, settle
 from lab.advise.constraints import Rule, Told
+from lab.advise.evidence import Measured
 from lab.advise.options import Option
-from lab.advise.scores import Scores, first_shares
+from lab.advise.scores import Scores
 from lab.analysis import stats
 
 BY_MEASUREMENT, BY_DOCUMENTATION = "measurement", "documentation"
 
+_COUNTS = {"for": 1, "against": -1}
+
 
 @dataclass(frozen=True)
 class Statement:
-    """What one soft rule, or the runs in its stead, says of one option."""
+    """What one soft rule, or a run in its stead, says of one option."""
 
     rule: Rule
     counts: int
@@ -33,8 +36,8 @@ class Statement:
 
     @property
     def disagree(self) -> bool:
-        """Whether the runs settle it, and otherwise than the documentation has it."""
-        return self.finding is not None and self.finding.holds is not None and self.finding.holds != self.documented
+        """Whether a run settles it otherwise than the documentation has it."""
+        return self.finding is not None and self.finding.holds != self.documented
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,14 @@ class Ranked:
     shared: bool
     decided_by: str | None
     """What sets it behind those before it: ``BY_MEASUREMENT`` or ``BY_DOCUMENTATION``; None in the first place."""
-    to_first: stats.Estimate | None
+    to_fastest: stats.Estimate | None
     """Score ÷ that of the option with the highest score; None where nothing was measured."""
-    first_share: float | None
-    """In what share of bootstrap resamples it has the highest score; None below three repetitions."""
     statements: tuple[Statement, ...]
 
     @property
     def balance(self) -> int:
         """Statements for it less those against it."""
-        return balance(self.statements)
+        return _balance(self.statements)
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Ranking:
 
 
 def exclude(options: Sequence[Option], told: Sequence[Told]) -> tuple[list[Option], list[Excluded]]:
-    """The options that are left, and those that a hard rule takes out."""
+    """The options that are left, in their own order, and those that a hard rule takes out."""
     left, out = [], []
-    for option in options:
+    for option in sorted(options):
         against = tuple(one.rule for one in told
                         if one.rule.effect == "exclude" and not one.open and one.rule.concerns(option))
         if against:
@@ -97,56 +98,55 @@ def exclude(options: Sequence[Option], told: Sequence[Told]) -> tuple[list[Optio
     return left, out
 
 
-def rank(options: Sequence[Option], told: Sequence[Told], scores: Scores, material: Material) -> Ranking:
-    """The ranking; the order of ``options`` does not matter.  ``scores`` are those of the options not excluded."""
-    left, out = exclude(sorted(options), told)
+def rank(options: Sequence[Option], told: Sequence[Told], scores: Scores, steps: Measured | None) -> Ranking:
+    """The ranking; the order of ``options`` does not matter.
+
+    ``scores`` are those of the options that are not excluded; ``steps``: the run that settles statements about space.
+    """
+    left, out = exclude(options, told)
+    said = {option: statements(option, told, steps) for option in left}
     placed = [option for option in left if option in scores.logs] or left
     unmeasured = [option for option in left if option not in placed]
-    measured = bool(scores.logs)
-    by_score = sorted(placed, key=lambda option: (-scores.mean(option) if measured else 0.0, option))
-    groups = _groups(by_score, scores.better) if measured else [by_score]
-    fastest = by_score[0] if measured and by_score else None
-    firsts = first_shares(scores, by_score) if measured else None
-    said = {option: statements(option, told, material) for option in placed}
+    by_score = sorted(placed, key=scores.mean, reverse=True) if scores.logs else placed
+    fastest = by_score[0] if scores.logs else None
     ranked: list[Ranked] = []
-    for group in groups:
-        balances = sorted({balance(said[option]) for option in group}, reverse=True)
-        for step, value in enumerate(balances):
-            same = [option for option in group if balance(said[option]) == value]
+    for group in _groups(by_score, scores):
+        for step, value in enumerate(sorted({_balance(said[option]) for option in group}, reverse=True)):
+            same = [option for option in group if _balance(said[option]) == value]
             place = len(ranked) + 1
             why = BY_DOCUMENTATION if step else BY_MEASUREMENT if ranked else None
             ranked += [Ranked(option, place, len(same) > 1, why,
-                              scores.ratio(option, fastest) if fastest is not None else None,
-                              firsts[option] if firsts is not None else None, said[option]) for option in same]
+                              scores.ratio(option, fastest) if fastest is not None else None, said[option])
+                       for option in same]
     return Ranking(tuple(ranked), tuple(out), tuple(unmeasured), fastest)
 
 
-def _groups(by_score: Sequence[Option], better: Callable[[Option, Option], bool]) -> list[list[Option]]:
+def _groups(by_score: Sequence[Option], scores: Scores) -> list[list[Option]]:
     """The fastest with all that are not told apart from it, then the fastest of the rest, and so on."""
     groups, remaining = [], list(by_score)
     while remaining:
         lead = remaining[0]
-        groups.append([option for option in remaining if option == lead or not better(lead, option)])
-        remaining = [option for option in remaining if option not in groups[-1]]
+        group = [option for option in remaining if not (scores.logs and scores.better(lead, option))]
+        groups.append(group)
+        remaining = [option for option in remaining if option not in group]
     return groups
 
 
-def balance(said: Sequence[Statement]) -> int:
+def _balance(said: Sequence[Statement]) -> int:
     return sum(statement.counts for statement in said)
 
 
-def statements(option: Option, told: Sequence[Told], material: Material) -> tuple[Statement, ...]:
-    """What the soft rules, and the runs, say of an option; only those that concern it."""
+def statements(option: Option, told: Sequence[Told], steps: Measured | None) -> tuple[Statement, ...]:
+    """What the soft rules, and the run in their stead, say of an option; only those that concern it."""
     found = []
     for one in told:
         rule = one.rule
         if rule.effect == "exclude" or rule.target not in (None, option.target):
             continue
         documented = rule.concerns(option)
-        finding = settle(rule.check, option, material) if rule.check is not None else None
-        settled = finding is not None and finding.holds is not None
-        holds = finding.holds if finding is not None and settled else documented
-        if holds or documented or settled:
-            effect = {"for": 1, "against": -1}.get(rule.effect, 0)
-            found.append(Statement(rule, effect if holds and not one.open else 0, documented, finding, one.missing))
+        finding = settle(rule.check, option, steps) if rule.check is not None and steps is not None else None
+        holds = documented if finding is None else finding.holds
+        if holds or documented:
+            counts = _COUNTS.get(rule.effect, 0) if holds and not one.open else 0
+            found.append(Statement(rule, counts, documented, finding, one.missing))
     return tuple(found)

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from random import Random
+from dataclasses import dataclass
 
 from lab.advise.evidence import Measured
 from lab.advise.jobs import JobShare
 from lab.advise.options import Option
 from lab.analysis import stats
-
-MOST_RESAMPLES = 4096
-"""Up to so many resamples all are formed (5 repetitions have 3,125); of more, so many are drawn."""
 
 Logs = Mapping[int, float]
 """Repetition -> weighted mean of the logarithms of an option's bandwidths."""
@@ -29,8 +24,7 @@ Logs = Mapping[int, float]
 class Scores:
     """The scores of the options that have every covered job in one same repetition or more.
 
-    ``covered`` are the jobs that some option has, their weights as the profile's shares; ``lacking``: for each other
-    option, the jobs that it has not (none: it has no repetition in common with the rest); ``repetitions`` are those
+    ``covered`` are the jobs that some option has, their weights as the profile's shares; ``repetitions`` are those
     that all scored options have.
     """
 
@@ -38,7 +32,6 @@ class Scores:
     covered: tuple[JobShare, ...]
     uncovered: tuple[JobShare, ...]
     logs: Mapping[Option, Logs]
-    lacking: Mapping[Option, tuple[JobShare, ...]]
     repetitions: tuple[int, ...]
 
     @property
@@ -74,52 +67,24 @@ class Scores:
 
 
 def score(measured: Measured | None, shares: Sequence[JobShare], options: Sequence[Option]) -> Scores:
-    """The scores of those options in that run."""
+    """The scores of those options in that run.
+
+    Where no repetition has all of them, those with the fewest repetitions stay out.
+    """
     if measured is None:
-        return Scores(None, (), tuple(shares), {}, {}, ())
+        return Scores(None, (), tuple(shares), {}, ())
     jobs = {option: {share: measured.job(option, share) for share in shares} for option in options}
     covered = tuple(share for share in shares if any(jobs[option][share] for option in options))
-    logs: dict[Option, Logs] = {}
-    lacking: dict[Option, tuple[JobShare, ...]] = {}
     total = math.fsum(share.weight for share in covered)
-    for option in options:
-        own = [jobs[option][share] for share in covered]
-        shared = set.intersection(*(set(one) for one in own)) if own else set()
+    logs: dict[Option, Logs] = {}
+    for option, own in jobs.items():
+        shared = set.intersection(*(set(own[share]) for share in covered)) if covered else set()
         if shared:
-            logs[option] = {one: math.fsum(share.weight * math.log(jobs[option][share][one]) for share in covered)
-                            / total for one in sorted(shared)}
-        else:
-            lacking[option] = tuple(share for share in covered if not jobs[option][share])
+            logs[option] = {one: math.fsum(share.weight * math.log(own[share][one]) for share in covered) / total
+                            for one in sorted(shared)}
     everywhere = set.intersection(*(set(one) for one in logs.values())) if logs else set()
-    if logs and not everywhere:         # no repetition has all: those with the fewest stay out
+    if logs and not everywhere:
         fewest = min(len(one) for one in logs.values())
-        short = [option for option, one in logs.items() if len(one) == fewest]
-        inner = score(measured, shares, [option for option in logs if option not in short])
-        return replace(inner, lacking={**inner.lacking, **lacking, **dict.fromkeys(short, ())})
+        return score(measured, shares, [option for option, one in logs.items() if len(one) > fewest])
     uncovered = tuple(share for share in shares if share not in covered)
-    return Scores(measured if logs else None, covered, uncovered, logs, lacking, tuple(sorted(everywhere)))
-
-
-def first_shares(scores: Scores, options: Sequence[Option]) -> dict[Option, float] | None:
-    """In what share of bootstrap resamples of the repetitions each option has the highest score; None below n = 3.
-
-    Resamples are drawn with replacement, the same for all options, because a repetition's measurements belong
-    together.  Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), 6.
-    """
-    n = scores.n
-    if n < stats.MIN_N or not options:
-        return None
-    rows = [[scores.logs[option][one] for one in scores.repetitions] for option in options]
-    if n**n <= MOST_RESAMPLES:
-        resamples = [list(picked) for picked in product(range(n), repeat=n)]
-    else:
-        random = Random(n)
-        resamples = [[random.randrange(n) for _ in range(n)] for _ in range(MOST_RESAMPLES)]
-    firsts = dict.fromkeys(options, 0.0)
-    for picked in resamples:
-        sums = [math.fsum(row[place] for place in picked) for row in rows]
-        best = max(sums)
-        leading = [option for option, total in zip(options, sums, strict=True) if total == best]
-        for option in leading:
-            firsts[option] += 1 / len(leading)
-    return {option: count / len(resamples) for option, count in firsts.items()}
+    return Scores(measured if logs else None, covered, uncovered, logs, tuple(sorted(everywhere)))

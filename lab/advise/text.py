@@ -6,34 +6,40 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from lab.advise.advice import Advice
-from lab.advise.checks import ratio_words
 from lab.advise.constraints import Rule
 from lab.advise.document import ORDER, SCORE
 from lab.advise.options import Option
 from lab.advise.ranking import Ranked, Statement
-from lab.analysis import stats
 from lab.analysis.reference_parts import percent, ratio_text
-from lab.analysis.words import MIB, joined, number
+from lab.analysis.reference_runs import whole_repetitions
+from lab.analysis.words import MIB, counted, joined, number
 
 WIDTH = 110
+
+_WOULD = {"exclude": "would exclude", "for": "would count for", "against": "would count against"}
 
 
 def format_advice(advice: Advice) -> str:
     """Sections with empty lines between them."""
-    sections = [_head(advice), _ranking(advice), _jobs(advice), _volumes(advice), _rules(advice), _excluded(advice),
-                _open(advice), _gaps(advice), _notes(advice)]
+    sections = [_head(advice), _ranking(advice), _forecast(advice), _jobs(advice), _volumes(advice), _rules(advice),
+                _excluded(advice), _open(advice), _gaps(advice), _runs(advice)]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
 def _head(advice: Advice) -> list[str]:
     profile, scores = advice.profile, advice.scores
     lines = [f"{profile.name}: {profile.purpose}, {percent(profile.reads.share)} reads, "
-             f"{percent(profile.writes.share)} writes, {profile.host.containers} containers of one image"]
+             f"{percent(profile.writes.share)} writes, {counted(profile.host.containers, 'container')} of one image"]
     if scores.measured is None:
-        return [*lines, "Speed: no run measured what this workload does; the ranking rests on the documentation."]
-    machine = "emulated machine" if scores.measured.run.manifest.machine.emulated else "virtual machine or host"
-    lines += [f"Speed: {scores.measured.folder}, n = {scores.n}, {machine}; it measured "
-              f"{percent(scores.coverage)} of these reads and writes"]
+        lines.append("Speed: no run measured what this workload does; the ranking rests on the documentation.")
+    else:
+        manifest = scores.measured.run.manifest
+        machine = "an emulated machine" if manifest.machine.emulated else "a machine that was not emulated"
+        lines.append(f"Speed: {scores.measured.folder}, n = {scores.n}, on {machine}; it measured "
+                     f"{percent(scores.coverage)} of these reads and writes")
+        if manifest.status == "partial":
+            lines.append(f"That run is partial: {whole_repetitions(manifest)} of "
+                         f"{counted(manifest.repetitions, 'repetition')} whole")
     if advice.steps is not None and advice.steps is not scores.measured:
         lines.append(f"Space that was measured: {advice.steps.folder}")
     return lines
@@ -43,40 +49,32 @@ def _ranking(advice: Advice) -> list[str]:
     if not advice.ranking.ranked:
         return ["No storage is left: the documentation excludes every one (below)."]
     head = ["place", "storage", "data in", "score", "for - against", "set apart by"]
-    boot = any(one.first_share is not None for one in advice.ranking.ranked)
     rows = [[f"{one.place}{'=' if one.shared else ''}", one.option.label, one.option.target,
-             ratio_text(one.to_first) if one.to_first is not None else "–", f"{one.balance:+d}",
-             one.decided_by or "", *([_share(one)] if boot else []), *_forecast_row(one, advice)]
-            for one in advice.ranking.ranked]
-    head += ["first in"] if boot else []
-    head += ["takes", "delete", "trim", "rm"] if advice.forecasts else []
-    lines = [*_table(head, rows), *_wrapped("=: shares its place, not told apart by measurement or documentation. "
-                                            f"Score: {SCORE}. Order: {ORDER}.")]
-    if boot:
-        lines += _wrapped("First in: the share of bootstrap resamples of the repetitions in which it scores highest.")
-    if advice.scores.measured is not None and advice.scores.n < stats.MIN_N:
-        few = "One repetition" if advice.scores.n == 1 else f"{advice.scores.n} repetitions"
-        lines += _wrapped(f"{few}: no interval, so that no score is told apart and the documentation orders.")
-    if advice.forecasts:
-        lines += _wrapped("Takes, delete, trim, rm: MiB that one container takes and that each gives back, by the "
-                          f"model, in {joined(advice.forecasts.images)} instead of your image.")
-        lines += [f"  {option.label}: no forecast: {found.failed}" for option, found
-                  in advice.forecasts.by_option.items() if found.failed and option.target == "layer"]
-    return lines
+             ratio_text(one.to_fastest), f"{one.balance:+d}", one.decided_by or ""] for one in advice.ranking.ranked]
+    return [*_table(head, rows), *_wrapped("=: shares its place, not told apart by measurement or documentation. "
+                                           f"Score: {SCORE}. Order: {ORDER}.")]
 
 
-def _share(one: Ranked) -> str:
-    return "–" if one.first_share is None else percent(one.first_share)
+def _forecast(advice: Advice) -> list[str]:
+    """What one container takes and gives back, an option a row."""
+    if advice.forecasts is None or not advice.ranking.ranked:
+        return []
+    containers = advice.profile.host.containers
+    rows = [_forecast_row(one, advice) for one in advice.ranking.ranked]
+    return ["Space of one container by the model, MiB:",
+            *_table(["storage", "data in", "takes", f"times {containers:,}", "delete gives back", "trim", "rm"], rows),
+            *_wrapped(f"In {joined(advice.forecasts.images)} instead of your image; the image itself is not counted.")]
 
 
 def _forecast_row(one: Ranked, advice: Advice) -> list[str]:
-    if advice.forecasts is None:
-        return []
-    found = advice.forecasts.by_option[one.option]
+    assert advice.forecasts is not None
+    found, containers = advice.forecasts.by_option[one.option], advice.profile.host.containers
+    name = [one.option.label, one.option.target]
     if found.failed:
-        return ["–"] * 4
-    amounts = (found.taken_bytes, found.delete_bytes, found.trim_bytes, found.remove_bytes)
-    return ["–" if amount is None else number(amount / MIB) for amount in amounts]
+        return [*name, f"no forecast: {found.failed}", "", "", "", ""]
+    amounts = (found.taken_bytes, found.taken_bytes * containers, found.delete_bytes, found.trim_bytes,
+               found.remove_bytes)
+    return [*name, *("–" if amount is None else number(amount / MIB) for amount in amounts)]
 
 
 def _jobs(advice: Advice) -> list[str]:
@@ -97,55 +95,38 @@ def _volumes(advice: Advice) -> list[str]:
     if not advice.volumes:
         return []
     lines = [f"What belongs into a volume on {advice.volume_of} (bandwidth in a volume ÷ in the layer):"]
-    lines += _table(["part", "share", "ratio", "measured"], [
-        [part.share.kind, percent(part.share.weight), ratio_words(part.ratio), part.verdict]
+    lines += _table(["part", "share", "ratio", "n", "measured"], [
+        [part.share.kind, percent(part.share.weight), ratio_text(part.ratio), str(part.ratio.n), part.verdict]
         for part in advice.volumes])
     if advice.profile.write_heavy:
-        lines += _wrapped("The documentation puts all data of write-heavy work into volumes (Device Mapper and Docker "
-                          "performance: Performance best practices); it decides where the measurement does not.")
+        lines += _wrapped("The documentation puts the data of write-heavy work into volumes: that decides where the "
+                          "measurement does not.")
     return lines
 
 
 def _rules(advice: Advice) -> list[str]:
-    """Each soft rule once, with what it counts for, and where the runs show something else."""
-    by_rule: dict[str, list[tuple[Option, Statement]]] = {}
-    for one in advice.ranking.ranked:
-        for statement in one.statements:
-            by_rule.setdefault(statement.rule.id, []).append((one.option, statement))
+    """Each soft rule once, with what it counts for, and where a run shows something else."""
     lines = []
     for told in advice.told:
-        said = by_rule.get(told.rule.id, [])
+        said = [(one.option, statement) for one in advice.ranking.ranked for statement in one.statements
+                if statement.rule.id == told.rule.id]
         if said:
-            lines += _wrapped(f"{told.rule.effect:8}{told.rule.says} [{_source(told.rule)}]", hang=10)
-            lines += _counted(said)
+            lines += _wrapped(f"{told.rule.effect}: {told.rule.says} [{_source(told.rule)}]", first=2, then=6)
+            counts = [option for option, statement in said if statement.counts]
+            lines += _wrapped(f"counts {told.rule.effect}: {_options(counts)}" if counts else "", first=6, then=8)
+            lines += _measured("a run shows otherwise", [pair for pair in said if pair[1].disagree])
+            lines += _measured("a run agrees", [pair for pair in said if not pair[1].disagree])
     return ["What the documentation says, and what the runs say to it:", *lines] if lines else []
 
 
-def _counted(said: Sequence[tuple[Option, Statement]]) -> list[str]:
-    rule = said[0][1].rule
-    counts = [option for option, statement in said if statement.counts]
-    lines = _wrapped(f"counts for: {_options(counts)}", indent=10) if counts else []
-    if rule.check is None:
-        return lines
-    for verb, kept in (("the runs show otherwise", [pair for pair in said if pair[1].disagree]),
-                       ("the runs agree", [pair for pair in said if _agrees(pair[1])]),
-                       ("not settled by the runs", [pair for pair in said if _unsettled(pair[1])])):
-        by_text: dict[str, list[Option]] = {}
-        for option, statement in kept:
-            if statement.finding is not None:
-                by_text.setdefault(f"{statement.finding.text} ({statement.finding.folder})", []).append(option)
-        lines += [line for text, options in by_text.items()
-                  for line in _wrapped(f"{verb}, and count: {_options(options)}: {text}" if "not" not in verb else
-                                       f"{verb}: {_options(options)}: {text}", indent=10)]
-    return lines
-
-
-def _agrees(statement: Statement) -> bool:
-    return statement.finding is not None and statement.finding.holds is True and not statement.disagree
-
-
-def _unsettled(statement: Statement) -> bool:
-    return statement.finding is not None and statement.finding.holds is None
+def _measured(verb: str, said: Sequence[tuple[Option, Statement]]) -> list[str]:
+    """Options of which a run has the same numbers together."""
+    by_text: dict[str, list[Option]] = {}
+    for option, statement in said:
+        if statement.finding is not None:
+            by_text.setdefault(f"{statement.finding.text} ({statement.finding.folder})", []).append(option)
+    return [line for text, options in by_text.items()
+            for line in _wrapped(f"{verb}: {_options(options)}: {text}", first=6, then=8)]
 
 
 def _excluded(advice: Advice) -> list[str]:
@@ -157,7 +138,7 @@ def _excluded(advice: Advice) -> list[str]:
         lines += [f"  {_options(options)}"]
         for rule in rules:
             remedy = f" Instead: {rule.remedy}." if rule.remedy else ""
-            lines += _wrapped(f"{rule.says} [{_source(rule)}]{remedy}", indent=6)
+            lines += _wrapped(f"{rule.says} [{_source(rule)}]{remedy}", first=6, then=6)
     return ["Excluded by the documentation:", *lines] if lines else []
 
 
@@ -165,25 +146,25 @@ def _open(advice: Advice) -> list[str]:
     lines = []
     for told in advice.told:
         if told.open:
-            would = {"exclude": "would exclude", "for": "would count for", "against": "would count against"}.get(
-                told.rule.effect, "would be said of")
-            lines += _wrapped(f"{' and '.join(told.missing)}: {told.rule.id} {would} {joined(told.rule.storages)}",
-                              indent=2)
+            would = _WOULD.get(told.rule.effect, "would be said of")
+            lines += _wrapped(f"{joined(told.missing)}: {told.rule.id} {would} {joined(told.rule.storages)}", first=2,
+                              then=4)
     return ["Not known from the profile, and left open:", *lines] if lines else []
 
 
 def _gaps(advice: Advice) -> list[str]:
     lines = []
     for gap in advice.gaps:
-        lines += _wrapped(gap.says, indent=2)
-        if gap.command is not None:
-            lines.append(f"    {gap.command}")
+        lines += [*_wrapped(gap.says, first=2, then=2), f"    {gap.command}"]
     return ["Where the evidence is thin, and what would settle it:", *lines] if lines else []
 
 
-def _notes(advice: Advice) -> list[str]:
+def _runs(advice: Advice) -> list[str]:
+    """What was left out: values of the runs that are used, and whole runs."""
+    repairs = [f"  {told}" for run in advice.used for told in run.repairs_told]
     refused = [f"  {sentence}" for sentence in advice.found.refused]
-    return ["Runs that were not used:", *refused] if refused else []
+    return [*(["Values that were left out or merged:", *repairs] if repairs else []),
+            *(["Runs that were not used:", *refused] if refused else [])]
 
 
 def _source(rule: Rule) -> str:
@@ -191,7 +172,7 @@ def _source(rule: Rule) -> str:
 
 
 def _options(options: Iterable[Option]) -> str:
-    """Labels with their targets, both together where both are there.
+    """Labels, each with its target where only one is there.
 
     >>> _options([Option("loop-lvm", "layer"), Option("direct-lvm", "layer"), Option("direct-lvm", "volume")])
     'loop-lvm (layer), direct-lvm'
@@ -202,9 +183,9 @@ def _options(options: Iterable[Option]) -> str:
     return ", ".join(label if len(targets) > 1 else f"{label} ({targets[0]})" for label, targets in by_label.items())
 
 
-def _wrapped(text: str, *, indent: int = 0, hang: int | None = None) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=" " * (2 if hang is not None else indent),
-                         subsequent_indent=" " * (indent if hang is None else hang), break_long_words=False,
+def _wrapped(text: str, *, first: int = 0, then: int = 0) -> list[str]:
+    """``first`` and ``then``: how far the first line and the others are indented."""
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * then, break_long_words=False,
                          break_on_hyphens=False)
 
 

@@ -14,8 +14,9 @@ from lab.analysis import stats
 from lab.analysis.words import counted, joined
 
 REFERENCE = "scenarios/reference.yaml"
+"""It has every option, and every job but the sequential reads."""
+
 WITH_SEQUENTIAL_READS = "scenarios/layer-vs-volume.yaml"
-"""The shipped scenario whose jobs read sequentially."""
 
 WANTED_PERCENT = 10
 """The half-width to ask for; ``lab run --repeat-until`` has it in its own example."""
@@ -23,43 +24,40 @@ WANTED_PERCENT = 10
 
 @dataclass(frozen=True)
 class Gap:
-    """What is not known well enough, and the command that measures it; None where no scenario does."""
+    """What is not known well enough, and the command that measures it."""
 
     says: str
-    command: str | None
+    command: str
 
 
 def gaps(ranking: Ranking, scores: Scores) -> list[Gap]:
     """In the order in which they matter to the ranking."""
     found = []
     if scores.measured is None:
-        found.append(Gap("No run measured any of this workload's reads and writes: nothing here rests on speed.",
-                         shlex.join(["lab", "run", REFERENCE])))
-    elif scores.n < stats.MIN_N:
-        found.append(Gap(f"Speeds rest on {counted(scores.n, 'repetition')}: below {stats.MIN_N} there is no interval, "
-                         "and none is told apart.", None))
+        return [Gap("No run measured what this workload does on the storages that are left: nothing here rests on "
+                    "speed.", _run(REFERENCE))]
+    if scores.n < stats.MIN_N:
+        found.append(Gap(f"Speeds rest on {counted(scores.n, 'repetition')} that all options have: below "
+                         f"{stats.MIN_N} there is no interval, and no two are told apart.",
+                         _run(REFERENCE, "--repetitions", str(stats.MIN_N))))
     found += [gap for gap in (_rival(ranking, scores), _volume(ranking, scores)) if gap is not None]
-    if scores.measured is not None:
-        found += [_uncovered(share) for share in scores.uncovered]
-        found += _unmeasured(ranking.unmeasured, scores)
-    return found
+    found += [_uncovered(share) for share in scores.uncovered]
+    return found + _unmeasured(ranking.unmeasured, scores)
 
 
 def _rival(ranking: Ranking, scores: Scores) -> Gap | None:
     """The first-placed option against the best other storage that the measurements do not tell from it."""
     first = _leader(ranking, scores)
-    if first is None:
-        return None
-    rivals = [one.option for one in ranking.ranked if one.option.target == first.target
-              and one.option.label != first.label and not scores.better(first, one.option)]
-    job = next((share for share in scores.covered if not share.of_image), None)
-    if not rivals or job is None or scores.measured is None:
+    rivals = [one.option for one in ranking.ranked if first is not None and one.option.target == first.target
+              and one.option.label != first.label and not _told_apart(first, one.option, scores)]
+    job = next((share for share in scores.covered if not share.of_image and not _only_elsewhere(share)), None)
+    if first is None or not rivals or job is None:
         return None
     rival = max(rivals, key=lambda option: (scores.mean(option), option))
     ratio = f"{first.label}/{rival.label} {job.metric} {job.phase} {first.target} ±{WANTED_PERCENT} %"
-    command = ["lab", "run", REFERENCE, *_only([first, rival], "fio"), "--repeat-until", ratio]
-    return Gap(f"{first.label} and {rival.label} ({_where(first)}) are not told apart by speed; "
-               f"{job.kind} weigh most.", shlex.join(command))
+    return Gap(f"{first.label} and {rival.label} (data in {_where(first)}) are not told apart by speed; of what was "
+               f"measured, {job.kind} weigh most.",
+               _run(REFERENCE, *_only([first, rival], "fio"), "--repeat-until", ratio))
 
 
 def _volume(ranking: Ranking, scores: Scores) -> Gap | None:
@@ -68,17 +66,17 @@ def _volume(ranking: Ranking, scores: Scores) -> Gap | None:
     if first is None:
         return None
     other = Option(first.label, "layer" if first.target == "volume" else "volume")
-    if other not in scores.logs or scores.better(first, other) or scores.better(other, first):
+    if other not in scores.logs or _told_apart(first, other, scores):
         return None
     repetitions = max(stats.MIN_N, 2 * scores.n)
-    command = ["lab", "run", REFERENCE, *_only(sorted([first, other]), "fio"), "--repetitions", str(repetitions)]
-    return Gap(f"On {first.label}, layer and volume are not told apart by speed.", shlex.join(command))
+    return Gap(f"On {first.label}, layer and volume are not told apart by speed.",
+               _run(REFERENCE, *_only([first, other], "fio"), "--repetitions", str(repetitions)))
 
 
 def _uncovered(share: JobShare) -> Gap:
-    scenario = WITH_SEQUENTIAL_READS if share.phase.startswith("seq-read") else REFERENCE
     return Gap(f"{share.kind}, {100 * share.weight:.3g} % of the reads and writes, are not in the run: "
-               f"{share.phase} would measure them.", shlex.join(["lab", "run", scenario]))
+               f"{share.phase} would measure them.",
+               _run(WITH_SEQUENTIAL_READS if _only_elsewhere(share) else REFERENCE))
 
 
 def _unmeasured(options: Sequence[Option], scores: Scores) -> list[Gap]:
@@ -86,10 +84,10 @@ def _unmeasured(options: Sequence[Option], scores: Scores) -> list[Gap]:
     if not options:
         return []
     image = any(share.of_image for share in scores.covered)
-    cells = _only(options, "fio") + (_only(sorted({Option(option.label, "layer") for option in options}), "image")
-                                     if image else [])
-    return [Gap(f"Not placed, because the run lacks what this workload does: "
-                f"{joined([option.words for option in options])}.", shlex.join(["lab", "run", REFERENCE, *cells]))]
+    layers = sorted({Option(option.label, "layer") for option in options})
+    return [Gap("Not placed, because the run lacks a part of what this workload does there: "
+                f"{joined([option.words for option in options])}.",
+                _run(REFERENCE, *_only(options, "fio"), *(_only(layers, "image") if image else [])))]
 
 
 def _leader(ranking: Ranking, scores: Scores) -> Option | None:
@@ -98,9 +96,22 @@ def _leader(ranking: Ranking, scores: Scores) -> Option | None:
     return max(first, key=lambda option: (scores.mean(option), option), default=None)
 
 
+def _told_apart(a: Option, b: Option, scores: Scores) -> bool:
+    return scores.better(a, b) or scores.better(b, a)
+
+
+def _only_elsewhere(share: JobShare) -> bool:
+    """Whether the reference scenario lacks the job."""
+    return share.phase.startswith("seq-read")
+
+
 def _only(options: Sequence[Option], workload: str) -> list[str]:
-    return [word for option in options for word in ("--only", f"{option.label}.{option.target}.{workload}")]
+    return [word for option in sorted(options) for word in ("--only", f"{option.label}.{option.target}.{workload}")]
+
+
+def _run(scenario: str, *options: str) -> str:
+    return shlex.join(["lab", "run", scenario, *options])
 
 
 def _where(option: Option) -> str:
-    return "in a volume" if option.target == "volume" else "in the layer"
+    return "a volume" if option.target == "volume" else "the layer"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from lab.advise.checks import Material
 from lab.advise.constraints import applicable, rules
 from lab.advise.options import OPTIONS, Option
 from lab.advise.profile import Profile
@@ -31,8 +30,7 @@ def excluded(told: Profile) -> set[str]:
 
 def by_documentation(told: Profile) -> Ranking:
     """The ranking without any run."""
-    nothing = score(None, (), ())
-    return rank(OPTIONS, applicable(told), nothing, Material(None, nothing))
+    return rank(OPTIONS, applicable(told), score(None, (), ()), None)
 
 
 def first(ranking: Ranking) -> set[Option]:
@@ -49,7 +47,7 @@ def test_the_rules_load_each_with_a_source_and_its_own_id() -> None:
 @pytest.mark.parametrize(("told", "out"), [
     (profile(), {"loop-lvm", "loop-discard"}),
     (profile(purpose="test"), set()),
-    (profile(purpose="test", docker="24.0.7"), DEVICEMAPPER),
+    (profile(purpose="test", docker="24.0.7"), set()),
     (profile(purpose="test", docker="25.0.1"), DEVICEMAPPER),
     (profile(purpose="test", docker="22.06"), set()),
     (profile(purpose="test", docker="17.03"), {"direct-lvm-docker"}),
@@ -110,3 +108,20 @@ def test_memory_counts_from_two_containers_on() -> None:
         return next(one.balance for one in ranking.ranked if one.option == Option("direct-lvm", "layer"))
 
     assert balance(2) == balance(1) - 1
+
+
+def test_a_driver_that_is_disabled_by_default_weighs_more_than_one_that_is_deprecated_only() -> None:
+    def balance(docker: str) -> int:
+        ranking = by_documentation(profile(docker=docker, distribution="centos"))
+        return next(one.balance for one in ranking.ranked if one.option == Option("direct-lvm", "layer"))
+
+    assert [balance(docker) for docker in ("18.06", "20.10", "24.0")] == [0, -1, -2]
+
+
+def test_what_the_documentation_only_notes_counts_nothing() -> None:
+    ranking = by_documentation(profile(0.9, writes={"image": 0.5}, space={"small_files": 9, "log_lines": 9},
+                                       docker="29.0"))
+    notes = {statement.rule.id: statement.counts for one in ranking.ranked for statement in one.statements
+             if statement.rule.effect == "note"}
+    assert notes == dict.fromkeys(["stability", "many-layers", "inodes", "logs-beside-the-layers",
+                                   "containerd-image-store"], 0)

@@ -1,10 +1,9 @@
-"""A profile: what it takes from files and options, what its shares become, and what it refuses."""
+"""A profile: what it takes from its file, what its shares become, and what it refuses."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,18 +29,17 @@ host:
   containers: 7
 """
 SHARES = st.floats(0, 1)
-Options = dict[tuple[str | int, ...], tuple[str, Any]]
 
 
-def load(folder: Path, text: str, options: Options | None = None) -> Profile:
+def load(folder: Path, text: str) -> Profile:
     file = folder / "mine.yaml"
     file.write_text(text)
-    return read_profile(file, options or {})
+    return read_profile(file)
 
 
 @pytest.mark.parametrize("file", sorted(PROFILES.glob("*.yaml")), ids=lambda file: file.name)
 def test_every_profile_of_the_repository_loads(file: Path) -> None:
-    profile = read_profile(file, {})
+    profile = read_profile(file)
     assert profile.space is not None
     assert profile.host.docker is not None
 
@@ -55,20 +53,17 @@ def test_values_units_and_defaults(tmp_path: Path) -> None:
     assert profile.write_heavy
 
 
-def test_an_option_overrides_the_file_and_sets_the_other_share(tmp_path: Path) -> None:
-    profile = load(tmp_path, GOOD, {("writes", "share"): ("--writes", 0.1), ("host", "docker"): ("--docker", "24.0")})
-    assert profile.reads.share == pytest.approx(0.9)
-    assert profile.host.docker == "24.0"
-    assert not profile.write_heavy
-
-
-def test_options_alone_are_a_profile() -> None:
-    profile = read_profile(None, {("writes", "share"): ("--writes", 0.75), ("purpose",): ("--test", "test"),
-                                  ("space", "written"): ("--written", "1MiB")})
-    assert profile.reads.share == 0.25
-    assert profile.purpose == "test"
+def test_a_heading_with_nothing_below_has_the_defaults(tmp_path: Path) -> None:
+    profile = load(tmp_path, "reads: {share: 1}\nwrites: {share: 0}\nhost:\nspace:\n")
+    assert profile.host.containers == 1
     assert profile.space is not None
-    assert profile.space.written_bytes == 1024**2
+    assert profile.space.written_bytes == 0
+    with pytest.raises(InputError, match=r"mine\.yaml:1: reads: 'share' is missing"):
+        load(tmp_path, "reads:\nwrites: {share: 1}\n")
+
+
+def test_a_whole_number_is_a_version(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD.replace('"20.10"', "25")).host.docker == "25"
 
 
 @pytest.mark.parametrize(("old", "new", "line", "words"), [
@@ -113,32 +108,6 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str) -> None
 def test_a_missing_share_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine\.yaml.*'reads' is missing|mine\.yaml.*'share' is missing"):
         load(tmp_path, "name: mine\nhost: {containers: 2}\n")
-
-
-@pytest.mark.parametrize(("place", "option", "value", "words"), [
-    (("writes", "share"), "--writes", math.nan, "nan"),
-    (("writes", "share"), "--writes", -1.0, "-1.0"),
-    (("writes", "sync"), "--write-sync", 2.0, "2.0"),
-    (("host", "distribution"), "--distribution", "plan9", "'plan9'"),
-    (("space", "written"), "--written", "64", "64"),
-    (("host", "kernel"), "--kernel", "new", "'new'"),
-])
-def test_a_bad_option_is_named_by_its_name(tmp_path: Path, place: tuple[str | int, ...], option: str, value: Any,
-                                           words: str) -> None:
-    with pytest.raises(InputError) as refused:
-        load(tmp_path, GOOD, {place: (option, value)})
-    assert str(refused.value).startswith(f"{option}: ")
-    assert words in str(refused.value)
-
-
-def test_both_shares_as_options_must_fit() -> None:
-    with pytest.raises(InputError, match=r"^--writes: .*is 1\.1; allowed: 1 together"):
-        read_profile(None, {("reads", "share"): ("--reads", 0.5), ("writes", "share"): ("--writes", 0.6)})
-
-
-def test_nothing_at_all_is_refused_with_a_remedy() -> None:
-    with pytest.raises(InputError, match="scenarios/profiles/"):
-        read_profile(None, {})
 
 
 @given(write=SHARES, image=SHARES, sync=SHARES, random=SHARES, first=SHARES, random_reads=SHARES)
