@@ -61,9 +61,11 @@ class Measured:
 
     @property
     def repairs_told(self) -> list[str]:
-        """A sentence for each repair."""
-        return [f"{self.folder}/measurements.parquet: {counted(count, 'value')} {done}"
-                for done, count in self.repairs.items()]
+        """A sentence for each repair, and one for cells that failed."""
+        failed = sum(result.status == "failed" for result in self.run.manifest.results)
+        told = [f"{self.folder}/manifest.json: {counted(failed, 'cell')} failed and gave no values"] if failed else []
+        return told + [f"{self.folder}/measurements.parquet: {counted(count, 'value')} {done}"
+                       for done, count in self.repairs.items()]
 
     @cached_property
     def labels(self) -> list[str]:

@@ -30,7 +30,7 @@ DISK_PER_BYTE = 8
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes of one container, in the layers' storage and in its volume together."""
+    """Bytes of one container, in the layers' storage and on the disk of volumes together."""
 
     taken_bytes: float
     """By start and work, before anything is freed."""
@@ -65,10 +65,11 @@ def forecast(profile: Profile, options: Sequence[Option], parameters: Parameters
         totals[told.job.cell_id] = _growth(told.measurements)
     found = {}
     for option in options:
-        cells = [f"{option.label}.layer.inside", f"{option.label}.volume.outside"]
-        wrong = next((failed[cell] for cell in cells if cell in failed), None)
+        inside_cell, outside_cell = f"{option.label}.layer.inside", f"{option.label}.volume.outside"
+        apart = option.target == "volume"
+        wrong = failed.get(inside_cell) or (failed.get(outside_cell) if apart else None)
         found[option] = Forecast(0, None, None, 0, wrong) if wrong else _forecast(
-            totals[cells[0]], totals[cells[1]] if option.target == "volume" else None, profile.space)
+            totals[inside_cell], totals[outside_cell] if apart else None, profile.space)
     return Forecasts(tuple(dict.fromkeys((inside, outside))), found)
 
 
