@@ -1,8 +1,8 @@
 """What Docker's documentation says of a workload and its host: rules that exclude a storage, and rules that weigh.
 
 The rules stand in ``constraints.yaml``.  A soft rule counts one for or against, because the documentation gives no
-weights.  A rule with a ``check`` is about space, which runs count and do not time: where one has it, it decides, and for
-every storage.
+weights.  A rule with a ``check`` is about space, which runs count and do not time: where one has it, it decides, and
+for every storage.
 """
 
 from __future__ import annotations
