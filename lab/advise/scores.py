@@ -2,7 +2,7 @@
 
 score(a)/score(b) = exp(sum over jobs of w ln(bandwidth of a / bandwidth of b)), w the profile's shares.  It is formed
 in each repetition, so that a ratio of two scores is a paired ratio like any other of the lab's, and has the same
-interval and the same verdict (``stats.ratio_interval``, ``stats.verdict``).
+interval and the same verdict (``stats.ratio_interval``, ``verdicts.verdict``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lab.advise.evidence import Measured
 from lab.advise.jobs import JobShare
 from lab.advise.options import Option
 from lab.analysis import stats
+from lab.analysis.verdicts import verdict
 
 Logs = Mapping[int, float]
 """Repetition -> weighted mean of the logarithms of an option's bandwidths."""
@@ -55,7 +56,7 @@ class Scores:
     def better(self, top: Option, bottom: Option) -> bool:
         """Whether the evidence tells that ``top`` is faster."""
         ratio = self.ratio(top, bottom)
-        return stats.verdict(ratio, "top", "bottom", higher=True).winner == "top"
+        return verdict(ratio, "top", "bottom", higher=True).winner == "top"
 
     def job_ratio(self, share: JobShare, top: Option, bottom: Option) -> stats.Estimate:
         """The ratio of two options' bandwidths in one job, over the repetitions that both have."""

@@ -8,6 +8,7 @@ from lab.advise.jobs import JobShare
 from lab.advise.options import Option
 from lab.advise.scores import Scores
 from lab.analysis import stats
+from lab.analysis.verdicts import verdict
 
 VOLUME, LAYER, OPEN = "into a volume", "may stay in the layer", "not told apart"
 
@@ -28,6 +29,6 @@ def parts(label: str, scores: Scores) -> list[PartAdvice]:
         ratio = scores.job_ratio(share, Option(label, "volume"), Option(label, "layer"))
         if share.of_image or not ratio.n:
             continue
-        winner = stats.verdict(ratio, "volume", "layer", higher=True).winner
+        winner = verdict(ratio, "volume", "layer", higher=True).winner
         advice.append(PartAdvice(share, ratio, {"volume": VOLUME, "layer": LAYER}.get(winner or "", OPEN)))
     return advice

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.stats import higher_is_better
+from lab.analysis.verdicts import higher_is_better
 from lab.analysis.words import records
 
 if TYPE_CHECKING:
