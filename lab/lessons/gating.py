@@ -22,7 +22,7 @@ from lab.gate.holm import holm
 from lab.gate.permutation import Floats, Resampling, flips, paired_p
 from lab.gate.power import smallest_effect
 from lab.gate.rows import TIMING, Row
-from lab.gate.rules import Rules
+from lab.gate.rules import TIMINGS, Rules
 from lab.gate.self_test import SelfTest, alarm_rate
 from lab.gate.sides import Comparison, Sides, Values
 from lab.gate.timings import LogSample, log_sample, timings_among
@@ -156,11 +156,10 @@ def slowed(sides: Sides, phase: str, metric: str, factor: float) -> Sides:
 
     Raises ValueError for a factor of 0 or less, and where there is no such timing.
     """
-    higher = stats.higher_is_better(metric)
     hit = [one for one in sides.comparisons if (one.quantity.phase, one.quantity.metric) == (phase, metric)]
-    if factor <= 0 or higher is None or not hit:
+    if factor <= 0 or metric not in TIMINGS or not hit:
         raise ValueError(f"{metric} in {phase} by {factor:g}; a timing of the run and a factor above 0 expected")
-    scale = 1 / factor if higher else factor
+    scale = 1 / factor if stats.higher_is_better(metric) else factor
     changed = tuple(one if one not in hit else replace(one, candidate={
         repetition: value * scale for repetition, value in one.candidate.items()}) for one in sides.comparisons)
     return replace(sides, comparisons=changed)

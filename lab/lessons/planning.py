@@ -73,6 +73,14 @@ class Answer:
         return False if self.chance.low > self.choice.risk else None
 
 
+def of_plan(ensembles: Sequence[Ensemble], name: str) -> Ensemble:
+    """The ensemble of a plan.  Raises ValueError where it is not among them."""
+    for one in ensembles:
+        if one.plan.name == name:
+            return one
+    raise ValueError(f"no ensemble of the plan {name}; there are {', '.join(one.plan.name for one in ensembles)}")
+
+
 def as_planned(ensemble: Ensemble) -> Choice:
     """The choice that the plan has made."""
     plan = ensemble.plan
@@ -114,7 +122,8 @@ def granted_share(ensemble: Ensemble, choice: Choice) -> float:
 def metadata_asked(ensemble: Ensemble, choice: Choice) -> Floats:
     """Bytes of metadata asked for at most by each day, shape (replications, POINTS).
 
-    The ensemble's are of a pool of the planned data size; here with the bitmaps of the chosen size instead.
+    The ensemble's are of a pool of the planned data size; here with the bitmaps of the chosen size instead.  The
+    reserve, which the kernel shows as used, stays that of the planned one.
     """
     demand = ensemble.demands[choice.variant]
     more = _bitmaps(demand, choice.data_bytes) - _bitmaps(demand, ensemble.plan.pool.data_bytes)

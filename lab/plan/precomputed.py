@@ -114,13 +114,13 @@ class Ensemble:
 
 # -- made ----------------------------------------------------------------------------------------------------
 
-def write_ensembles(plans: Path, folder: Path, replications: int = REPLICATIONS) -> None:
-    """One ensemble for each plan file in ``plans``, with the parameters that come with the lab, on all cores.
+def write_ensembles(plans: Path, folder: Path, replications: int = REPLICATIONS, processes: int | None = None) -> None:
+    """One ensemble for each plan file in ``plans``, with the parameters that come with the lab; None: on all cores.
 
     Raises InputError where a plan's host cannot be made, or a file cannot be written.
     """
     parameters = read_parameters(None)
-    with workers() as crew:
+    with workers(processes) as crew:
         for file in sorted(plans.glob("*.yaml")):
             write_ensemble(make_ensemble(load_plan(file), parameters, crew, replications), folder)
 
