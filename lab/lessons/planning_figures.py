@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 SIZES_DRAWN = 80
 """Of a curve of risks against sizes."""
 
-_SIZE, _REFUSES, _QUIET = "#000000", "#D55E00", "#777777"
+_SIZE, _REFUSES, _ALERT, _RISK = "#000000", "#D55E00", "#777777", "#CC79A7"
 
 
 def drawn(ensemble: Ensemble, choice: Choice) -> Drawing:
     """The picture with its words."""
     return drawing("planning", "What the host has asked for at most so far, and the risk of each size",
                    f"Simulated, {ensemble.n} replications, {choice.variant}. Left: the highest level so far, in bands "
-                   f"over the replications. Right: the risk by data size at the horizon, and of the chosen sizes by "
+                   "over the replications. Right: the risk by data size at the horizon, and of the chosen sizes by "
                    f"day; shaded: the {LEVEL:.0%} intervals.", picture(ensemble, choice))
 
 
@@ -46,7 +46,7 @@ def picture(ensemble: Ensemble, choice: Choice) -> Figure:
     left = planning.granted_share(ensemble, choice)
     _fan(grid[0, 0], days, demand.data_bytes / GIB, colour)
     _levels(grid[0, 0], choice.data_bytes / GIB, left)
-    grid[0, 0].axhline(choice.alert_percent / 100 * choice.data_bytes / GIB, color=_QUIET, linestyle=":",
+    grid[0, 0].axhline(choice.alert_percent / 100 * choice.data_bytes / GIB, color=_ALERT, linestyle=":",
                        label=f"alert at {choice.alert_percent} %")
     grid[0, 0].set_ylabel("data so far, GiB")
     _risk_by_size(grid[0, 1], ensemble, choice, colour)
@@ -59,7 +59,9 @@ def picture(ensemble: Ensemble, choice: Choice) -> Figure:
     for axes in (grid[-1, 0], *([grid[1, 1]] if demand.is_pool else [])):
         axes.set_xlabel("days")
         axes.set_xlim(0, plan.horizon_days)
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    told = [axes.get_legend_handles_labels() for axes in grid[0]]
+    figure.legend([one for handles, _ in told for one in handles], [one for _, labels in told for one in labels],
+                  loc="outside lower center", ncols=4, frameon=False)
     plots.entitle(figure, f"{plan.name}: {choice.variant}, {ensemble.n} replications (simulated)")
     return figure
 
@@ -72,11 +74,11 @@ def _fan(axes: Axes, days: Floats, curves: Floats, colour: str) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _levels(axes: Axes, size: float, left: float) -> None:
+def _levels(axes: Axes, whole: float, left: float) -> None:
     """The size, and the level above which the daemon refuses, both in the axis's unit."""
-    axes.axhline(size, color=_SIZE, linewidth=1.4, label="size")
+    axes.axhline(whole, color=_SIZE, linewidth=1.4, label="size")
     if left < 1:
-        axes.axhline(left * size, color=_REFUSES, linewidth=1.2, linestyle="--", label="the daemon refuses above")
+        axes.axhline(left * whole, color=_REFUSES, linewidth=1.2, linestyle="--", label="the daemon refuses above")
 
 
 def _risk_by_size(axes: Axes, ensemble: Ensemble, choice: Choice, colour: str) -> None:
@@ -96,5 +98,5 @@ def _chances(axes: Axes, places: Sequence[float], chances: Sequence[Chance], ris
     axes.fill_between(places, [100 * one.low for one in chances], [100 * one.high for one in chances], color=colour,
                       alpha=0.2, linewidth=0, step="post")
     axes.plot(places, [100 * one.value for one in chances], color=colour, linewidth=1.8, drawstyle="steps-post")
-    axes.axhline(100 * risk, color=_REFUSES, linewidth=1.0, linestyle=":")
+    axes.axhline(100 * risk, color=_RISK, linewidth=1.4, linestyle="-.", label="accepted risk")
     axes.set_ylim(0, 102)
