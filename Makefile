@@ -41,6 +41,10 @@ docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
 	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
 
+.PHONY: ensembles
+ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (minutes, all cores)
+	@.venv/bin/python -c 'from pathlib import Path; from lab.plan.precomputed import write_ensembles; write_ensembles(Path("scenarios/plans"), Path("results/ensembles"))'
+
 PYTEST := .venv/bin/python -m pytest
 # On all cores, each file as a whole, so that its fixtures are made once.  Live tests have the computer to themselves.
 PARALLEL := -n auto --dist loadfile

@@ -15,10 +15,14 @@ import numpy as np
 
 from lab.analysis import stats
 from lab.analysis.words import MIB, number
-from lab.lessons import copy_cost, dumps, layers, loop_or_direct
+from lab.gate.gate import Gate
+from lab.gate.permutation import pairs_needed
+from lab.gate.rows import Status
+from lab.lessons import copy_cost, dumps, gating, layers, loop_or_direct, planning
 from lab.lessons.metadata_growth import Filling
 from lab.lessons.programs import Step, run_program, small_pool
 from lab.model.metadata import kernel_rule_bytes
+from lab.plan.sizing import replications_to_count
 from lab.readers.thin_dump import ThinDump
 
 if TYPE_CHECKING:
@@ -57,6 +61,14 @@ def graded_word(answer: object, right: str, allowed: Sequence[str], hint: str) -
     if not isinstance(answer, str) or answer.strip().lower() not in [word.lower() for word in allowed]:
         return f"Not yet: {_shown(answer)} is none of {', '.join(allowed)}. {hint}"
     return f"Right: {right}." if answer.strip().lower() == right.lower() else f"Not yet. {hint}"
+
+
+def _may_say_below_one(found: stats.Estimate) -> tuple[bool, str]:
+    """Whether a ratio's whole interval lies below 1, and why."""
+    if found.settled and found.centre < 1:
+        return True, "the whole interval lies below 1"
+    return False, (f"there is no interval with n = {found.n} < {stats.MIN_N}" if found.low is None else
+                   "the interval does not lie below 1")
 
 
 def _as_float(answer: object) -> float:
@@ -158,12 +170,8 @@ def may_call_slower(rows: pd.DataFrame, answer: object, *, job: str, asks: str) 
     found = loop_or_direct.ratio_of(rows, job, asks)
     if found is None:
         return f"The table has no ratio of {job}."
-    right = found.settled and found.centre < 1
-    why = "the whole interval lies below 1" if right else (
-        f"there is no interval with n = {found.n} < {stats.MIN_N}" if found.low is None else
-        "the interval does not lie below 1")
-    return graded_truth(answer, right, why, "It takes an interval, and the interval has to keep clear of 1 on the "
-                        "slower side. How many repetitions are there?")
+    return graded_truth(answer, *_may_say_below_one(found), "It takes an interval, and the interval has to keep clear "
+                        "of 1 on the slower side. How many repetitions are there?")
 
 
 def differs_by_a_block(table: pd.DataFrame, answer: object, *, phase: str) -> str:
@@ -233,12 +241,33 @@ def may_name_volume_faster(found: Sequence[tuple[str, str, stats.Estimate]], ans
     own = next((one for name, label, one in found if (name, label) == (job, storage)), None)
     if own is None:
         return f"The run has no ratio of {job} on {storage}."
-    right = own.settled and own.centre < 1
-    why = "the whole interval lies below 1" if right else (
-        f"there is no interval with n = {own.n} < {stats.MIN_N}" if own.low is None else
-        "the interval does not lie below 1")
-    return graded_truth(answer, right, why, "The ratio is layer ÷ volume: look at where its interval lies, if it has "
-                        "one.")
+    return graded_truth(answer, *_may_say_below_one(own), "The ratio is layer ÷ volume: look at where its interval "
+                        "lies, if it has one.")
+
+
+# -- 8: capacity planning --------------------------------------------------------------------------------------
+
+
+def size_at_risk(found: planning.Answer, answer: object) -> str:
+    """From how many GiB of data on is the accepted risk kept, to be on the safe side?"""
+    return graded_number(answer, found.data.high / planning.GIB, "Read the row of the data at the accepted risk. The "
+                         "estimate itself is too small as often as too large: take the end of its interval that is "
+                         "not.", unit="GiB", absolute=0.06, relative=0.02)
+
+
+def strongest_lever(table: pd.DataFrame, answer: object) -> str:
+    """Which change lowers the data's peak most, on average?  ``table``: as ``planning.by_lever`` gives it."""
+    names = [str(name) for name in table.index[1:]]
+    if not names:
+        return "The table has no change."
+    right = min(names, key=lambda name: float(table.loc[[name], "difference_bytes"].iloc[0]))
+    return graded_word(answer, right, names, "Compare the means in the column of the data's peak: below zero is less.")
+
+
+def replications_wanted(risk: float, answer: object) -> str:
+    """How many replications count the size at that risk (0 to 1), instead of carrying it on by a law?"""
+    return graded_number(answer, replications_to_count(risk), "All of n peaks lie below the size wanted with chance "
+                         "(1 - risk)ⁿ: that should not be more than 1 in 20.", unit="replications", absolute=1.0)
 
 
 # -- 9: metadata -----------------------------------------------------------------------------------------------
@@ -260,3 +289,30 @@ def data_left(found: Filling, answer: object) -> str:
     """How many per cent of the data were still free when the pool took no more?"""
     return graded_number(answer, 100 * (1 - float(found.rows["data"].iloc[-1])), "Read the data's share in the last "
                          "row.", unit="%", absolute=0.5)
+
+
+# -- 10: guarding against regressions --------------------------------------------------------------------------
+
+
+def pairs_at_least(tests: int, level: float, answer: object) -> str:
+    """How many pairs does the gate need for a p-value that is small enough for the first of so many timings?"""
+    return graded_number(answer, pairs_needed(level / tests), "n pairs have 2ⁿ flips, so that no p-value is below 2⁻ⁿ. "
+                         "Holm's correction multiplies the smallest one by the number of timings.", unit="pairs")
+
+
+def is_regression(gate: Gate, answer: object, *, phase: str, metric: str) -> str:
+    """Does the gate call this timing a regression?"""
+    row = gating.row_of(gate, phase, metric)
+    if row is None:
+        return f"The gate has no {metric} in {phase}."
+    return graded_truth(answer, row.status is Status.REGRESSION, row.reason, "A regression is both: its corrected p is "
+                        "at most what a look may spend, and its effect at least the minimum effect.")
+
+
+def smallest_corrected(gate: Gate, answer: object) -> str:
+    """What does Holm's correction make of the smallest p-value of the gate?"""
+    found = [row.p for row in gate.rows if row.p is not None]
+    if not found:
+        return "The gate has tested nothing."
+    return graded_number(answer, min(1.0, len(found) * min(found)), "The smallest of m p-values is multiplied by m.",
+                         absolute=1e-6, relative=0.02)

@@ -11,7 +11,7 @@ from lab.analysis import plots
 from lab.analysis.drawings import Drawing
 from lab.analysis.words import MIB
 from lab.lessons.copy_cost import exact_copies, expected_bytes, first_against_second, pages_until, thornber
-from lab.lessons.forest import COLOURS, MARKERS, Mark, forest
+from lab.lessons.forest import COLOURS, MARKERS, Mark, forest, name_rows
 from lab.lessons.told import drawing
 from lab.model.filesystem import BLOCK_BYTES as PAGE_BYTES
 from lab.model.filesystem import blocks_of
@@ -50,9 +50,7 @@ def _measured(rows: pd.DataFrame) -> Figure | None:
         axes.annotate(f"{took:.3g}", (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
     axes.axvline(float(rows["application_bytes"].median()) / MIB, color="black", linestyle=":", linewidth=1.6,
                  label="written by the application")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+    name_rows(axes, labels)
     axes.set_xlabel("space taken, MiB")
     axes.legend(frameon=False, loc="lower left", ncols=2, bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
     plots.entitle(figure, "An update in the middle of an image's file")

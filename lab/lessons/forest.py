@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import plots
 from lab.analysis.stats import Estimate
+from lab.lessons.told import n_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,18 +49,22 @@ def forest(marks: Sequence[Mark], *, title: str, xlabel: str) -> Figure | None:
             axes.plot([mark.found.centre], [y], marker=MARKERS[number % len(MARKERS)], markersize=5.5, color=colour,
                       markerfacecolor="white" if mark.found.low is None else colour, linestyle="none")
     axes.axvline(1, color="#333333", linewidth=1.0)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(axes, rows)
     axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
     _log_axis(axes)
     axes.set_xlabel(xlabel)
     _legend(figure, series)
-    counts = sorted({mark.found.n for mark in marks})
-    told = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    told = n_text(mark.found.n for mark in marks)
     plots.entitle(figure, f"{title}   ({told}; hollow: no interval)" if any(
         mark.found.low is None for mark in marks) else f"{title}   ({told})")
     return figure
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A row a name on the axis of y, the first on top, and no lines between them."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
 
 
 def _log_axis(axes: Axes) -> None:

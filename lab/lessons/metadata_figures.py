@@ -31,25 +31,18 @@ def _by_size(table: pd.DataFrame) -> Figure | None:
         return None
     figure = plots.blank_figure(3.9)
     whole, near = figure.subplots(1, 2)
-    sizes = [int(size) for size in table.index]
-    for axes in (whole, near):
-        for name, line in RULES:
-            values = table[name] if axes is whole else table[name] / table["sequential"]
-            axes.plot(sizes, values.tolist(), color="#333333", linestyle=line, label=name if axes is whole else None)
+    for axes, values in ((whole, table), (near, table.div(table["sequential"], axis=0))):
+        _rules(axes, values)
         for number, order in enumerate(ORDERS):
-            values = table[order] if axes is whole else table[order] / table["sequential"]
-            axes.plot(sizes, values.tolist(), color=COLOURS[number], marker=MARKERS[number],
-                      label=f"needed: {order} fill" if axes is whole else None)
+            axes.plot(values.index.tolist(), values[order].tolist(), color=COLOURS[number], marker=MARKERS[number],
+                      label=f"needed: {order} fill")
         axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
         axes.set_xlabel("data blocks of the pool (log)")
         _plain(axes)
-    whole.set_yscale("log")
-    _plain(whole)
     whole.set_ylabel("metadata, MiB (log)")
-    near.set_yscale("log")
-    _plain(near)
     near.set_ylabel("÷ what the sequential fill needs (log)")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     plots.entitle(figure, "One device fills the pool: what metadata it needs (simulated)")
     return figure
 
@@ -69,8 +62,7 @@ def _by_containers(table: pd.DataFrame) -> Figure | None:
     left, right = figure.subplots(1, 2)
     counts = [int(count) for count in table.index]
     left.plot(counts, table["metadata"].tolist(), color=COLOURS[0], marker="o", label="needed")
-    for name, line in RULES:
-        left.plot(counts, table[name].tolist(), color="#333333", linestyle=line, label=name)
+    _rules(left, table)
     left.set_ylabel("metadata, MiB")
     right.plot(counts, table["data"].tolist(), color=COLOURS[1], marker="s")
     right.set_ylabel("data in use, MiB")
@@ -134,6 +126,12 @@ def _recorded(table: pd.DataFrame, what: str) -> Figure | None:
     axes.legend(frameon=False, loc="lower right")
     plots.entitle(figure, what)
     return figure
+
+
+def _rules(axes: Axes, table: pd.DataFrame) -> None:
+    """What both rules ask for, a line each, against the table's index."""
+    for name, line in RULES:
+        axes.plot(table.index.tolist(), table[name].tolist(), color="#333333", linestyle=line, label=name)
 
 
 def _plain(axes: Axes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.drawings import Drawing
@@ -31,6 +31,16 @@ def interval_text(found: Estimate | None, scale: float = 1.0) -> str:
     if found.low is None or found.high is None:
         return f"{centre} (n = {found.n}, no interval)"
     return f"{centre} ({number(found.low / scale)} to {number(found.high / scale)}, n = {found.n})"
+
+
+def n_text(counts: Iterable[int]) -> str:
+    """How many repetitions stand behind several numbers.
+
+    >>> n_text([5, 5]), n_text([3, 5, 4])
+    ('n = 5', 'n = 3 to 5')
+    """
+    found = sorted(set(counts))
+    return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
 
 
 def median_of(row: Mapping[str, Any] | None) -> Estimate | None:

@@ -11,7 +11,7 @@ from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.drawings import Drawing
 from lab.analysis.reference_parts import KEPT_PHASES, facts_of, job_name
 from lab.analysis.words import MIB, records
-from lab.lessons.forest import COLOURS, Mark, forest
+from lab.lessons.forest import COLOURS, Mark, forest, name_rows
 from lab.lessons.told import NOTHING, drawing, median_of, median_text
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Parameters
@@ -78,9 +78,7 @@ def _bars(rows: pd.DataFrame) -> Figure | None:
                 axes.barh(place + shift, value, height=0.25, color=COLOURS[number], alpha=0.65)
                 axes.annotate(f"{value:.3g}", (value, place + shift), (4, 0), textcoords="offset points", va="center",
                               fontsize=7.5)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+    name_rows(axes, labels)
     axes.set_xlabel("space taken before any delete, MiB")
     figure.legend(handles=[Patch(facecolor=COLOURS[number], alpha=0.65, label=where)
                            for number, (where, *_) in enumerate(WHERE)],
@@ -200,9 +198,7 @@ def _causes(table: pd.DataFrame) -> Figure | None:
                       label=cause if unit == "MiB" else None)
             left = [before + value for before, value in zip(left, values, strict=True)]
         axes.set_xlabel(f"growth of the pool, {words}")
-        axes.grid(visible=False, axis="y")
-    grid[0].set_yticks(range(len(labels)), labels)
-    grid[0].set_ylim(len(labels) - 0.5, -0.5)
+        name_rows(axes, labels)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     plots.entitle(figure, "A container that writes to a volume only: what the pool pays (simulated)")
     return figure
