@@ -54,12 +54,14 @@ _OF_MACHINES = ("doctor", "run", "destroy")
 
 _QUESTIONS = """\
 What does my work take on each storage, and what does it cost?
-    lab run scenarios/quickstart.yaml         measured in a VM
-    lab report results/quickstart             a run that is there already
-What would it take on a pool that I do not have?
-    lab simulate scenarios/quickstart.yaml    the same file in the model, no VM
-How wrong is the model?
-    lab validate lab/readers/parameters.json results/quickstart
+    lab run scenarios/quickstart.yaml            measured in a VM; lab simulate: the same file in the model
+    lab report results/quickstart                a run that is there already
+How large must the pool be, and when is it full?
+    lab plan scenarios/plans/ci-host.yaml        or your own host's log: lab plan --observed LOG
+Which storage for this work, and what belongs into a volume?
+    lab advise scenarios/profiles/database.yaml
+Did this change make storage slower, or larger?
+    lab gate RUN                                 of lab run NEW --against OLD, two arms in one run
 
 lab --help shows all commands, lab COMMAND --help an example of each; lab doctor says what this machine lacks."""
 

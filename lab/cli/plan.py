@@ -1,0 +1,258 @@
+"""`lab plan`: how large a pool must be, when it is full, and what each lever changes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lab.cli.base import JSON, app, say
+from lab.errors import AnswerIsNo, Inconclusive, InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lab.plan.planning import Answers
+
+_HOST = "The host, where no PLAN is given"
+_HOW = "How it is worked out"
+
+
+def _flag(help_: str, default: str, metavar: str | None = None) -> Any:
+    return typer.Option(help=help_, show_default=default, metavar=metavar, rich_help_panel=_HOST)
+
+
+@app.command(epilog="Examples: `lab plan scenarios/plans/ci-host.yaml -o out`; "
+                    "`lab plan --pool 100GiB --chunk-size 64KiB --starts-per-day 200 --lifetime 1h --writes 20MiB`")
+def plan(
+    plan_file: Annotated[Path | None, typer.Argument(
+        metavar="[PLAN]", help="A plan file; without one, the flags below describe the host.")] = None,
+    storage: Annotated[str | None, _flag("As in a scenario.", "direct-lvm", "NAME")] = None,
+    pool: Annotated[str | None, _flag("The pool's data size.", "100GiB", "SIZE")] = None,
+    metadata: Annotated[str | None, _flag("The pool's metadata size.", "the kernel's rule", "SIZE")] = None,
+    vg_free: Annotated[str | None, _flag("What the volume group has besides.", "nothing", "SIZE")] = None,
+    chunk_size: Annotated[str | None, _flag("The pool's data block.", "the storage's", "SIZE")] = None,
+    starts_per_day: Annotated[float | None, _flag("Containers, at random times.", "200")] = None,
+    lifetime: Annotated[str | None, _flag("Mean; exponential.", "1h", "TIME")] = None,
+    writes: Annotated[str | None, _flag("New files of each container.", "20MiB", "SIZE")] = None,
+    updates: Annotated[str | None, _flag("Of a file of its image, in 4 KiB pieces.", "4MiB", "SIZE")] = None,
+    kept_share: Annotated[float | None, _flag("Of stopped containers, until a prune.", "0.1")] = None,
+    tags_per_month: Annotated[float | None, _flag("New tags of the image.", "4")] = None,
+    prune_every: Annotated[str | None, _flag("Or never.", "7d", "TIME")] = None,
+    days: Annotated[float | None, _flag("How far ahead.", "30")] = None,
+    risk: Annotated[float | None, _flag("Accepted, in percent.", "1")] = None,
+    seed: Annotated[int | None, _flag("Of all that is drawn.", "1")] = None,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Write the fan chart, the answers, LVM's commands and profile, "
+                                                 "daemon.json and alerts into a folder.")] = None,
+    as_json: JSON = False,
+    seconds: Annotated[float, typer.Option(min=1.0, help="As many replications as fit.", rich_help_panel=_HOW)] = 60.0,
+    replications: Annotated[int | None, typer.Option(
+        min=1, help="Just so many, however long they take.", rich_help_panel=_HOW)] = None,
+    workers: Annotated[int | None, typer.Option(
+        min=1, help="Processes.", show_default="all cores", rich_help_panel=_HOW)] = None,
+    cluster: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786.", rich_help_panel=_HOW)] = None,
+    params: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Parameters of `lab calibrate`; those that came with the lab by default.",
+        rich_help_panel=_HOW)] = None,
+    check: Annotated[bool, typer.Option(
+        "--check", help="Exit code 1 if the storage does not hold, 4 if that is left open.",
+        rich_help_panel=_HOW)] = False,
+) -> None:
+    """Say how large a pool must be, when it is full, and what each lever changes.
+
+    Everything is simulated: many runs of the host, with the intervals that their number allows.
+    """
+    from lab.plan.document import document
+    from lab.plan.flags import Flags, plan_of_flags
+    from lab.plan.plan_file import load_plan
+    from lab.plan.planning import Effort, answer
+    from lab.plan.words import verdict
+    from lab.plan.workers import workers as crew_of
+    from lab.readers.parameters import read_parameters
+
+    asked = {"storage": storage, "pool": pool, "metadata": metadata, "vg_free": vg_free, "chunk_size": chunk_size,
+             "starts_per_day": starts_per_day, "lifetime": lifetime, "writes": writes, "updates": updates,
+             "kept_share": kept_share, "tags_per_month": tags_per_month, "prune_every": prune_every, "days": days,
+             "risk_percent": risk, "seed": seed}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if plan_file is not None and given:
+        flag = next(iter(given)).replace("_", "-").removesuffix("-percent")
+        raise InputError(f"--{flag} describes a host, and so does the plan", where=str(plan_file),
+                         remedy="change the plan, or leave it out")
+    if given.get("prune_every") == "never":
+        given["prune_every"] = ""
+    planned = load_plan(plan_file) if plan_file is not None else plan_of_flags(Flags(**given))
+    parameters = read_parameters(params)
+    if output is not None:
+        _make(output)
+    with crew_of(workers, cluster) as crew:
+        progress = _progress()
+        found = answer(planned, parameters, crew, Effort(seconds, replications), progress)
+        progress("")
+    if output is not None:
+        _write(found, output)
+    if as_json:
+        print(json.dumps(document(found), indent=1))
+    else:
+        _print(found)
+    if check and found.holds is False:
+        raise AnswerIsNo(verdict(found))
+    if check and found.holds is None:
+        raise Inconclusive(verdict(found), remedy=f"--replications {2 * found.n}")
+
+
+def _progress() -> Callable[[str], None]:
+    """One line that is written over, on a terminal only; an empty message clears it."""
+    if not sys.stderr.isatty():
+        return lambda message: None
+
+    def show(message: str) -> None:
+        print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder cannot be made: {error.strerror}", where=str(folder)) from None
+
+
+def _write(found: Answers, folder: Path) -> None:
+    """Everything that the answers come to."""
+    from lab.plan.document import document
+    from lab.plan.fan_chart import fan_chart_png
+    from lab.plan.ready_files import ready_files
+
+    texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1) + "\n",
+             "plan.yaml": found.plan.text}
+    try:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        (folder / "fan.png").write_bytes(fan_chart_png(found))
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=error.filename or str(folder)) from None
+    say(f"{folder}: fan.png, {', '.join(texts)}")
+
+
+def _print(found: Answers) -> None:
+    from rich.console import Console
+
+    from lab.plan.words import notes, verdict
+
+    console = Console()
+    console.print(verdict(found), highlight=False)
+    for table in (_risks(found), _days(found), _sizes(found), _chunks(found), _layouts(found), _levers(found),
+                  _alerts(found)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    console.print()
+    for note in notes(found):
+        console.print(f"- {note}", highlight=False)
+    console.print(f"{found.n} replications in {found.seconds:.0f} s; the same again: --replications {found.n}. "
+                  "All simulated; intervals are of 90 %.", highlight=False)
+
+
+def _risks(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import short
+
+    table = Table("probability of", *(f"by {day:.3g} d" for day in found.risks[0].days), title="Risks")
+    for risk in found.risks:
+        table.add_row(risk.name, *(short(chance) for chance in risk.chances))
+    return table
+
+
+def _days(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import range_of, when
+
+    horizon = found.plan.horizon_days
+    table = Table("days to", "median", "its interval", "90 % of replications", "not within the horizon", title="When")
+    for one in found.days:
+        inner = f"{when(one.median_low, horizon)} to {when(one.median_high, horizon)}" if one.reached else ""
+        table.add_row(one.name, when(one.median, horizon), inner, range_of(one, horizon),
+                      f"{one.n - one.reached} of {one.n}")
+    return table
+
+
+def _sizes(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import interval
+    from lab.units import format_bytes
+
+    table = Table("of", "size", "how", title=f"Smallest sizes within {found.plan.accepted_risk_percent:g} % risk")
+    table.add_row("data", format_bytes(found.data_bytes), f"{interval(found.data)}; {found.data.how}")
+    if (sizes := found.metadata) is not None:
+        table.add_row("metadata", format_bytes(sizes.wanted), "the largest of these:")
+        table.add_row("", format_bytes(sizes.kernel), "kernel's rule: 48 B a data block, 2 MiB to 16 GiB")
+        table.add_row("", format_bytes(sizes.tool), f"thin_metadata_size, {sizes.devices} thin devices")
+        if sizes.simulated is not None:
+            table.add_row("", format_bytes(sizes.simulated.high), f"simulated: {interval(sizes.simulated)}")
+    return table
+
+
+def _chunks(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import change
+    from lab.units import format_bytes
+
+    table = Table("data block", "data", "metadata", "data + 2 x metadata, to the planned", title="Chunk sizes")
+    for one in sorted(found.chunks, key=lambda chunk: chunk.chunk_bytes):
+        told = "planned" if one.difference is None else change(one.difference)
+        mark = " *" if one is found.best_chunk else ""
+        table.add_row(f"{format_bytes(one.chunk_bytes)}{mark}", format_bytes(one.data.high),
+                      format_bytes(one.metadata.wanted), told)
+    return table
+
+
+def _layouts(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import short
+    from lab.units import format_bytes
+
+    table = Table("layout", "data", "metadata", "free", "extensions that fit", "refuses or waits", "LVM extended",
+                  title="Layouts, tested in the model")
+    for one in found.tested:
+        room = ("", "") if one.layout is None else (format_bytes(one.layout.free_bytes), str(one.layout.steps))
+        table.add_row(one.name, format_bytes(one.capacity.data_bytes), format_bytes(one.capacity.metadata_bytes),
+                      *room, short(one.limited), "" if one.layout is None else short(one.extended))
+    return table
+
+
+def _levers(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import change
+
+    table = Table("lever", "peak of data", "disk of volumes", "asks for more than the pool grants",
+                  title="What each lever changes, on average")
+    for one in found.effects:
+        table.add_row(one.name, change(one.data), change(one.volume),
+                      f"{one.passed_before} -> {one.passed_with} of {one.data.n}")
+    return table
+
+
+def _alerts(found: Answers) -> Table:
+    from rich.table import Table
+
+    from lab.plan.words import short
+
+    table = Table("alert at", "raised", "then refused or waiting", "days left, median", "soonest", title="Alerts")
+    for one in found.alerts:
+        left = ["" if value is None else f"{value:.2g}" for value in (one.median, one.soonest)]
+        table.add_row(f"{one.percent} %", short(one.raised), f"{one.in_time} of {one.raised.hits}", *left)
+    return table

@@ -1,0 +1,173 @@
+"""Many runs of a host: what each came to, with the same arrivals, lifetimes and sizes for all that is compared.
+
+A replication is a number.  Its seed follows from the plan's and from that number alone (``SeedSequence.spawn``), and so
+does what is run in it: results depend neither on how many processes share the work nor on when it was stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.model.arrivals import DAY_SECONDS
+from lab.model.fleet import Fleet
+from lab.model.fleet_level import Level
+from lab.model.fleet_plan import Capacity, Plan
+from lab.model.fleet_result import FleetRun
+from lab.model.fleet_work import Work
+from lab.plan.host import bounded
+
+NEVER = math.inf
+
+MARKS = (0.8, 0.9, 1.0)
+"""Shares of the data whose first time is told, as ``FleetRun.reached`` has them."""
+
+CURVE_POINTS = 201
+"""Of a run's levels, evenly over the horizon, the begin and the end among them."""
+
+CURVES = ("data_used", "metadata_used", "data_total")
+
+EVERY = 4
+"""Alternatives are run in every so-manieth replication: paired, their differences need fewer than shares do."""
+
+LIMITS = ("refused", "pull refused", "full", "stalled", "failed", "metadata full")
+"""Events in which a storage shows its size to those who use it."""
+
+Floats = NDArray[np.float64]
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The seed of a replication: 128 bits of the plan's ``SeedSequence``'s child of that number."""
+    low, high = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(2, np.uint64).tolist()
+    return int(low) | int(high) << 64
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The highest levels of a run, in bytes, each by itself; and how many containers ran at most."""
+
+    data_bytes: int
+    metadata_bytes: int
+    volume_bytes: int
+    live: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run.  Times in seconds from the start, infinite for never."""
+
+    first: dict[str, float]
+    """Of each event of ``LIMITS``."""
+    marks: tuple[float, ...]
+    """When ``MARKS`` were reached."""
+    alerts: tuple[float, ...]
+    """When the plan's alerts were reached, as the samples show it."""
+    peaks: Peaks
+    extensions: int
+    refused_extensions: int
+    """Looks of dmeventd at which the volume group had no room for the step."""
+    curves: Floats
+    """Bytes, shape (3, CURVE_POINTS), in the order of ``CURVES``; of a pool that failed, its last levels."""
+
+    @property
+    def limited_at(self) -> float:
+        """When somebody first had to do with the storage's size."""
+        return min(self.first.values())
+
+
+@dataclass(frozen=True)
+class Replication:
+    """One number's runs.  ``others``: the peaks of the alternatives, where they were run."""
+
+    number: int
+    planned: Outcome
+    demand: Peaks
+    others: dict[str, Peaks]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is run in each replication.  ``demand`` and ``others`` are hosts without bounds."""
+
+    demand: Plan
+    capacity: Capacity
+    others: tuple[tuple[str, Plan], ...]
+    days: float
+    seed: int
+    min_free_share: float
+    alerts: tuple[float, ...]
+    """Shares of the data."""
+
+    def replication(self, number: int) -> Replication:
+        """The runs of one number.
+
+        A run in which the storage never showed its size is that of an unbounded one, and is not done twice.
+        """
+        seed = seed_of(self.seed, number)
+        planned = self.on(self.capacity, seed)
+        demand = planned.peaks
+        if planned.limited_at < NEVER:
+            demand = self._outcome(self.demand, seed).peaks
+        others = self.others if number % EVERY == 0 else ()
+        return Replication(number, planned, demand,
+                           {name: self._outcome(host, seed).peaks for name, host in others})
+
+    def on(self, capacity: Capacity, seed: int) -> Outcome:
+        """The planned host on some capacity."""
+        return self._outcome(bounded(self.demand, capacity), seed)
+
+    def _outcome(self, host: Plan, seed: int) -> Outcome:
+        return outcome_of(SizedFleet(host, seed, self.min_free_share, self.days).run(self.days), self.days,
+                          self.alerts)
+
+
+class SizedFleet(Fleet):
+    """A fleet whose daemon keeps another share free than a tenth (``dm.min_free_space``)."""
+
+    def __init__(self, plan: Plan, seed: int, min_free_share: float, days: float) -> None:
+        super().__init__(plan, seed, sample_seconds=min(3600.0, max(60.0, days * DAY_SECONDS / 2000)))
+        self.level = _SizedLevel(plan.capacity, min_free_share)
+        self._work = Work(self.level)
+
+
+class _SizedLevel(Level):
+    def __init__(self, capacity: Capacity, min_free_share: float) -> None:
+        super().__init__(capacity)
+        self._min_free_share = min_free_share
+
+    @property
+    def refuses(self) -> bool:
+        """As of ``Level``, with this share."""
+        share = self._min_free_share
+        return self.capacity.is_pool and (self.data_total - self.data < share * self.data_total
+                                          or self.metadata_total - self.metadata < share * self.metadata_total)
+
+
+def outcome_of(run: FleetRun, days: float, alerts: tuple[float, ...]) -> Outcome:
+    """What is kept of a run."""
+    first = {name: float(run.events[name][0]) if run.count(name) else NEVER for name in LIMITS}
+    marks = tuple(NEVER if (when := run.reached[mark]) is None else when for mark in MARKS)
+    reached = tuple(_first(run, share) for share in alerts)
+    grid = np.linspace(0.0, days * DAY_SECONDS, CURVE_POINTS)
+    places = np.searchsorted(run.seconds, grid, side="right") - 1
+    curves = np.stack([getattr(run, name)[places] for name in CURVES])
+    peaks = Peaks(run.peak.data_bytes, run.peak.metadata_bytes, run.peak.volume_bytes, run.peak_live)
+    return Outcome(first, marks, reached, peaks, run.count("extended"), run.count("not extended"), curves)
+
+
+def _first(run: FleetRun, share: float) -> float:
+    above = np.flatnonzero(run.data_used >= share * run.data_total)
+    return float(run.seconds[above[0]]) if above.size else NEVER
+
+
+def run_batch(study: Study, numbers: tuple[int, ...]) -> list[Replication]:
+    """Some replications one after the other, for a process."""
+    return [study.replication(number) for number in numbers]
+
+
+def run_layouts(study: Study, capacities: tuple[Capacity, ...], numbers: tuple[int, ...]) -> list[list[Outcome]]:
+    """The planned host on other capacities: for each number, an Outcome for each of them."""
+    return [[study.on(capacity, seed_of(study.seed, number)) for capacity in capacities] for number in numbers]

@@ -1,0 +1,251 @@
+"""A plan's host in the model's terms: what containers and images cost on a storage, and who comes when.
+
+The host is made without bounds first.  Until a pool refuses, or lets a writer wait, nobody on it can tell how large it
+is: so what an unbounded host asks for says of every size whether it would have been enough.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from lab.errors import InputError
+from lab.model.container_schedule import Action, Schedule, alone
+from lab.model.distributions import Distribution, stream
+from lab.model.fleet_plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
+from lab.model.footprint import ROOM_BYTES, Amount, Footprint, container_footprint, image_costs
+from lab.model.image_content import Entry, ImageContent, Kind
+from lab.model.parameters import LogCosts, Parameters
+from lab.model.storage import PoolFull
+from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
+from lab.model.xfs_space import NoRoom
+from lab.plan.growing import MONTH_DAYS, arrivals_of
+from lab.plan.plan_file import Containers, ImageTags, PlanFile
+from lab.readers.image_archive import image_of
+from lab.scenario import StorageSpec
+from lab.scenario_steps import UPDATE_STEP_BYTES, AnyStep, Log, SmallFiles, Update, Write
+from lab.units import METADATA_BLOCK_BYTES
+
+UNBOUNDED_BYTES = 2**50
+"""More than anything asks for, and exact in a float with all that is added to it."""
+
+SIZE_SHARES = (0.1, 0.9)
+"""Of the size's distribution: where footprints are computed.  In between and beyond, costs lie on the line."""
+
+PUSHES_KEPT = 3
+"""Of the pushes of XFS's worker that follow one another with nothing in between: later ones find nothing to write."""
+
+DAY_SECONDS = 86_400.0
+_SIZE_DRAWS = 4096
+_SMALLEST_DISK_BYTES = 1024**3          # of less, a percent for metadata would not be an extent
+_FILE_BYTES, _MAX_FILES, _FILES_A_FOLDER = 128 * 1024, 400, 50
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the plan's host.  Seconds; None for never."""
+
+    name: str
+    spec: StorageSpec
+    prune_seconds: float | None = None
+    trim_seconds: float | None = None
+    on_volumes: bool = False
+    """All that writes, writes to volumes."""
+    logs: bool = True
+    """Containers have json-file logs."""
+
+
+def as_planned(plan: PlanFile) -> Variant:
+    """The host as it stands in the file."""
+    return Variant("as planned", plan.storage, plan.upkeep.prune_every_seconds, plan.upkeep.trim_every_seconds)
+
+
+def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> Plan:
+    """The host on a storage that is never full.
+
+    Raises InputError where the exact model cannot do a workload's steps, or an image does not fit.
+    """
+    pool = variant.spec.driver == "devicemapper"
+    empty = empty_storage(variant.spec, plan.pool.data_bytes, parameters)
+    capacity = Capacity(variant.spec, UNBOUNDED_BYTES, UNBOUNDED_BYTES if pool else 0,
+                        variant.spec.chunk_size_bytes or 1, empty)
+    trims = variant.trim_seconds if pool else None
+    return Plan(capacity, tuple(_class(plan, one, variant, parameters) for one in plan.workload),
+                tuple(_images(plan, variant, parameters)), Upkeep(variant.prune_seconds, trims))
+
+
+def empty_storage(spec: StorageSpec, data_bytes: int, parameters: Parameters) -> Amount:
+    """What a storage of that size holds that was just set up: a larger pool has more bitmaps in its metadata."""
+    disk = max(_SMALLEST_DISK_BYTES, data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES)
+    if spec.storage == "loop-lvm":       # which the model has with the sizes of Docker's defaults only
+        spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size": spec.chunk_size_bytes})
+    return _empty(spec, disk, parameters.log)
+
+
+@lru_cache(maxsize=64)
+def _empty(spec: StorageSpec, disk_bytes: int, costs: LogCosts) -> Amount:
+    return capacity_of(spec, disk_bytes, costs).empty
+
+
+def planned_capacity(plan: PlanFile, parameters: Parameters) -> Capacity:
+    """The storage's sizes as the file has them.  Raises InputError where the metadata do not hold an empty pool."""
+    spec, pool = plan.storage, plan.pool
+    if not plan.is_pool:
+        return Capacity(spec, pool.data_bytes, 0, 1, empty_storage(spec, pool.data_bytes, parameters))
+    group = None
+    if spec.on_lvm:
+        data, metadata = (-(-size // EXTENT_BYTES) for size in (pool.data_bytes, plan.metadata_bytes))
+        group = VolumeGroup(data + 2 * metadata + pool.free_bytes // EXTENT_BYTES, data, metadata)
+    found = pool_capacity(spec, pool.data_bytes, plan.metadata_bytes, group, parameters)
+    if found.empty.metadata_bytes >= found.metadata_bytes:
+        raise InputError(f"pool.metadata: {found.metadata_bytes} B do not hold an empty pool, which takes "
+                         f"{found.empty.metadata_bytes} B", where=str(plan.path),
+                         remedy="leave metadata out: the kernel's rule is used then")
+    return found
+
+
+def pool_capacity(spec: StorageSpec, data_bytes: int, metadata_bytes: int, group: VolumeGroup | None,
+                  parameters: Parameters) -> Capacity:
+    """A pool of those sizes, or, on LVM, as its volume group is laid out."""
+    chunk = spec.chunk_size_bytes or 1
+    if group is not None:
+        data_bytes, metadata_bytes = group.data_bytes, group.metadata_bytes
+    empty = empty_storage(spec, data_bytes, parameters)
+    extents = (group.data_extents, group.metadata_extents, group.extents) if group is not None else (0, 0, 0)
+    return Capacity(spec, data_bytes // chunk * chunk, metadata_bytes // METADATA_BLOCK_BYTES * METADATA_BLOCK_BYTES,
+                    chunk, empty, *extents)
+
+
+def bounded(host: Plan, capacity: Capacity) -> Plan:
+    """The same host on another capacity."""
+    return replace(host, capacity=capacity)
+
+
+# -- containers -------------------------------------------------------------------------------------------
+
+def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Parameters) -> ContainerClass:
+    image = image_of(work)
+    schedule = without_idle_pushes(alone(work.steps, parameters.timing))
+    volume = work.on_volume or variant.on_volumes
+    trims = variant.trim_seconds is not None and variant.spec.driver == "devicemapper"
+    factors = _factors(work.size, plan.seed)
+    try:
+        told = tuple((one, _footprint(plan, variant, image, scaled(schedule, one, image), volume, trims,
+                                      work.kept_share > 0, parameters)) for one in factors)
+    except (PoolFull, NoRoom):
+        raise InputError(f"workload {work.name}: its steps fill the container's own file system, or 128 GiB of pool, "
+                         f"at {factors[-1]:.3g} times their amounts", where=str(plan.path),
+                         remedy="lower the amounts, or the spread of size") from None
+    except KeyError as error:
+        raise InputError(f"workload {work.name}: file {error} is not there when a step needs it",
+                         where=str(plan.path)) from None
+    arrivals = arrivals_of(work.starts_per_day, work.busy_hours, regular=work.arrivals == "regular",
+                           growth=plan.growth_percent_a_month / 100)
+    return ContainerClass(work.name, arrivals, work.lifetime, told, work.size if len(told) > 1 else None, work.image,
+                          float(work.log_bytes_per_day) if variant.logs else 0.0, work.kept_share)
+
+
+def _footprint(plan: PlanFile, variant: Variant, image: ImageContent, schedule: Schedule, volume: bool, trims: bool,
+               stops: bool, parameters: Parameters) -> Footprint:
+    """Where containers are kept: an unmount writes as much after every action as it does after the last one."""
+    def table(actions: Schedule, with_trims: bool) -> Footprint:
+        return container_footprint(variant.spec, _room(plan), image, actions, volume=volume,
+                                   costs=parameters.log, seed=plan.seed, trims=with_trims)
+
+    found = table(schedule, trims)
+    if not stops:
+        return found
+    ended = table((*schedule, Action(schedule[-1].age_seconds, "stop")), False).held
+    written = ended[-1] - ended[-2]
+    return replace(found, stopped=tuple(one + written for one in found.held))
+
+
+def without_idle_pushes(schedule: Schedule) -> Schedule:
+    """The schedule without the pushes that come while nothing else happens, but for the first few."""
+    kept: list[Action] = []
+    idle = 0
+    for action in schedule:
+        idle = idle + 1 if action.kind == "push" else 0
+        if idle <= PUSHES_KEPT:
+            kept.append(action)
+    return tuple(kept)
+
+
+def scaled(schedule: Schedule, factor: float, image: ImageContent) -> Schedule:
+    """The same actions at the same ages, with the amounts of their steps times a factor.
+
+    An update touches no more than its file has, as far as the image tells its length.
+    """
+    lengths = image.files()
+    return tuple(action if action.step is None else replace(action, step=_scaled(action.step, factor, lengths))
+                 for action in schedule)
+
+
+def _scaled(step: AnyStep, factor: float, lengths: dict[str, int]) -> AnyStep:
+    if isinstance(step, Write):
+        return step.model_copy(update={"amount_bytes": max(step.files, round(step.amount_bytes * factor))})
+    if isinstance(step, Update):
+        most = lengths.get(f"data/{step.file}", step.amount_bytes)
+        asked = min(max(UPDATE_STEP_BYTES, round(step.amount_bytes * factor)), most)
+        return step.model_copy(update={"amount_bytes": asked // UPDATE_STEP_BYTES * UPDATE_STEP_BYTES})
+    if isinstance(step, SmallFiles):
+        return step.model_copy(update={"count": max(1, round(step.count * factor))})
+    if isinstance(step, Log):
+        return step.model_copy(update={"lines": max(1, round(step.lines * factor))})
+    return step
+
+
+def _factors(size: Distribution | None, seed: int) -> tuple[float, ...]:
+    """Where footprints are computed; one where all sizes are alike."""
+    if size is None:
+        return (1.0,)
+    draws = sorted(size.sample(stream(seed, "where footprints are computed"), _SIZE_DRAWS).tolist())
+    return tuple(sorted({draws[round(share * (_SIZE_DRAWS - 1))] for share in SIZE_SHARES}))
+
+
+# -- images -----------------------------------------------------------------------------------------------
+
+def _images(plan: PlanFile, variant: Variant, parameters: Parameters) -> list[ImageSeries]:
+    """One series for each image of the workload; without an entry under ``images``, of one tag."""
+    told = {one.image: one for one in plan.images}
+    series = []
+    for work in {one.image: one for one in plan.workload}.values():
+        entry = told.get(work.image, ImageTags(image=work.image))
+        content = image_of(work) if entry.size_bytes is None else synthetic_image(
+            work.image, entry.size_bytes, entry.layers or 1)
+        layers = _layer_costs(plan, variant, content, parameters)
+        if entry.shared_layers > len(layers):
+            raise InputError(f"image {work.image}: shared_layers is {entry.shared_layers}; it has {len(layers)} layers",
+                             where=str(plan.path))
+        rate = entry.tags_per_month / MONTH_DAYS
+        found = arrivals_of(rate, (), regular=False, growth=0.0).interval
+        series.append(ImageSeries(work.image, layers, entry.shared_layers, found))
+    return series
+
+
+def _layer_costs(plan: PlanFile, variant: Variant, content: ImageContent, parameters: Parameters) -> tuple[Amount, ...]:
+    try:
+        return image_costs(variant.spec, _room(plan), content, parameters.log)
+    except (PoolFull, NoRoom):
+        raise InputError(f"image {content.name}: it does not fit into a container's file system",
+                         where=str(plan.path), remedy="lower its size") from None
+
+
+def synthetic_image(name: str, size_bytes: int, layers: int) -> ImageContent:
+    """Equal layers of equal files, of 128 KiB or longer, none of which hides another."""
+    share = size_bytes // layers
+    count = max(1, min(_MAX_FILES, share // _FILE_BYTES))
+
+    def layer(number: int) -> tuple[Entry, ...]:
+        folders = [f"layer{number}-{place}" for place in range(-(-count // _FILES_A_FOLDER))]
+        return (*(Entry(folder, Kind.FOLDER) for folder in folders),
+                *(Entry(f"{folders[file // _FILES_A_FOLDER]}/{file}", Kind.FILE, math.ceil(share / count))
+                  for file in range(count)))
+
+    return ImageContent(name, tuple(layer(number) for number in range(layers)))
+
+
+def _room(plan: PlanFile) -> int:
+    """The disk of a file system below overlay2 in which all that is measured fits."""
+    return max(plan.pool.data_bytes, ROOM_BYTES)

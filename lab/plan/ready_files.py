@@ -1,0 +1,142 @@
+"""What a plan comes to on the host: LVM's commands, its profile, the daemon's configuration and alerts.
+
+The lab runs none of it.  The commands are those of Docker's manual set-up of direct-lvm, with the sizes of the plan;
+``lvchange --monitor`` is added, without which LVM extends nothing (lvmthin(7), dmeventd(8)).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
+from lab.plan.answers import Alert
+from lab.plan.planning import Answers, group_for
+from lab.scenario import StorageSpec
+
+VOLUME_GROUP, POOL = "docker", "thinpool"
+PROFILE = "docker-thinpool"
+SCRIPT, PROFILE_FILE, DAEMON, ALERTS = "create-pool.sh", f"{PROFILE}.profile", "daemon.json", "alerts.yaml"
+
+
+def ready_files(found: Answers) -> dict[str, str]:
+    """File name -> text.  Script and profile only where LVM makes the pool by hand."""
+    group = group_for(found)
+    files = {DAEMON: daemon_json(found, group), ALERTS: alerts_yaml(found)}
+    if group is not None and found.plan.storage.storage == "direct-lvm":
+        files |= {SCRIPT: script(found, group), PROFILE_FILE: profile(found.plan.storage)}
+    return files
+
+
+def profile(spec: StorageSpec) -> str:
+    """For /etc/lvm/profile (lvm.conf(5), "activation")."""
+    return ("# LVM extends the pool by this share of its size whenever it is fuller than the threshold.\n"
+            "activation {\n"
+            f"\tthin_pool_autoextend_threshold={spec.autoextend_threshold}\n"
+            f"\tthin_pool_autoextend_percent={spec.autoextend_percent}\n"
+            "}\n")
+
+
+def script(found: Answers, group: VolumeGroup) -> str:
+    """A shell script that makes the pool in a volume group that is there.  Commands that erase stand in comments."""
+    spec, name = found.plan.storage, f"{VOLUME_GROUP}/{POOL}"
+    chunk = (spec.chunk_size_bytes or 0) // 1024
+    return f"""\
+#!/bin/sh
+# The thin pool of the plan "{found.plan.name}".  Read it before you run it, as root; nothing has run it for you.
+#
+# It needs a volume group "{VOLUME_GROUP}" with {_gib(group.extents)} free:
+#   data {_gib(group.data_extents)}, metadata {_gib(group.metadata_extents)}, LVM's spare of the same size, and \
+{_gib(group.free_extents)}
+#   that stay free, so that LVM can extend the data by {spec.autoextend_percent} % twice.
+# To make one on an empty disk (this erases the disk):
+#   pvcreate /dev/DISK
+#   vgcreate {VOLUME_GROUP} /dev/DISK
+set -eu
+
+# Sizes in extents of 4 MiB.  With -l 95%VG and 1%VG, as Docker's documentation has it, next to nothing is left for
+# extensions: 95 + 1 + 1 for the spare.
+lvcreate --wipesignatures y -n {POOL} -l {group.data_extents} {VOLUME_GROUP}
+lvcreate --wipesignatures y -n {POOL}meta -l {group.metadata_extents} {VOLUME_GROUP}
+
+# Data blocks of {chunk} KiB.  They cannot be changed later.  Without zeroing: containers do not see each other's blocks
+# through a file system.
+lvconvert -y --zero n -c {chunk}K --thinpool {name} --poolmetadata {name}meta
+
+# Autoextend: the profile is the file beside this one, and LVM has to watch the pool.
+install -D -m 0644 "$(dirname "$0")/{PROFILE_FILE}" /etc/lvm/profile/{PROFILE_FILE}
+lvchange --metadataprofile {PROFILE} {name}
+lvchange --monitor y {name}
+
+# "monitored" has to stand in the last column.
+lvs -o +seg_monitor {name}
+"""
+
+
+def daemon_json(found: Answers, group: VolumeGroup | None) -> str:
+    """For /etc/docker/daemon.json."""
+    plan, spec = found.plan, found.plan.storage
+    document: dict[str, object] = {"storage-driver": spec.driver}
+    options = [*_options(found, group), *(["dm.mountopt=discard"] if plan.is_pool and spec.discard else [])]
+    if options:
+        document["storage-opts"] = options
+    document |= {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
+    plan, spec = found.plan, found.plan.storage
+    if not plan.is_pool:
+        return []
+    least = f"dm.min_free_space={plan.pool.min_free_space_percent}%"
+    if spec.storage == "direct-lvm":
+        return [f"dm.thinpooldev=/dev/mapper/{VOLUME_GROUP}-{POOL}", "dm.use_deferred_removal=true",
+                "dm.use_deferred_deletion=true", least]
+    if group is not None:       # the daemon lays the disk out by shares, and takes no smaller ones than whole percents
+        return ["dm.directlvm_device=/dev/DISK", f"dm.thinp_percent={100 * group.data_extents // group.extents}",
+                f"dm.thinp_metapercent={max(1, 100 * group.metadata_extents // group.extents)}",
+                f"dm.thinp_autoextend_threshold={spec.autoextend_threshold}",
+                f"dm.thinp_autoextend_percent={spec.autoextend_percent}", least]
+    return [f"dm.loopdatasize={found.data_bytes}", f"dm.loopmetadatasize={found.metadata.wanted}"
+            if found.metadata else "dm.loopmetadatasize=2G", f"dm.blocksize={(spec.chunk_size_bytes or 0) // 1024}K",
+            least]
+
+
+def alerts_yaml(found: Answers) -> str:
+    """Rules as Prometheus takes them.  The metrics' names are to be replaced by those of whatever exports them."""
+    data, metadata = (("thin_pool_data_percent", "thin_pool_metadata_percent") if found.plan.is_pool
+                      else ("filesystem_used_percent", None))
+    lines = [f'# Alerts of the plan "{found.plan.name}".  Put your exporter\'s metrics for {data}'
+             f"{f' and {metadata}' if metadata else ''} in.",
+             "# On a host: lvs --noheadings -o data_percent,metadata_percent docker/thinpool" if found.plan.is_pool
+             else "# On a host: df --output=pcent /var/lib/docker",
+             "groups:", "  - name: container-storage", "    rules:"]
+    for number, alert in enumerate(found.alerts):
+        severity = "critical" if number == len(found.alerts) - 1 else "warning"
+        lines += [f"      # {_worth(alert, found)}", *_rule("Data", data, alert.percent, severity)]
+        if metadata is not None:
+            lines += _rule("Metadata", metadata, alert.percent, severity)
+    return "\n".join(lines) + "\n"
+
+
+def _rule(what: str, metric: str, percent: int, severity: str) -> Iterator[str]:
+    yield f"      - alert: ContainerStorage{what}Above{percent}"
+    yield f"        expr: {metric} > {percent}"
+    yield "        for: 1m"
+    yield "        labels:"
+    yield f"          severity: {severity}"
+    yield "        annotations:"
+    yield f'          summary: "{what} above {percent} % on {{{{ $labels.instance }}}}"'
+
+
+def _worth(alert: Alert, found: Answers) -> str:
+    raised = f"{alert.percent} %: raised in {alert.raised.hits} of {alert.raised.n} replications of " \
+             f"{found.plan.horizon_days:g} d"
+    if not alert.in_time:
+        return f"{raised}; nothing was refused or had to wait after it."
+    return f"{raised}; in {alert.in_time} of these, {alert.median:.2g} d later (median; soonest {alert.soonest:.2g} " \
+           "d) something was refused or had to wait."
+
+
+def _gib(extents: int) -> str:
+    return f"{extents * EXTENT_BYTES / 1024**3:.4g} GiB"

@@ -1,0 +1,202 @@
+"""How large a pool must be: from the peaks that an unbounded host asks for.
+
+Until a pool first refuses, or lets a writer wait, what happens on it does not depend on its size.  So with the same
+seed a pool has nothing to refuse exactly if the unbounded peak leaves the daemon's ``min_free_space`` free: the
+probability of each size is read off the peaks of all replications at once, and no size has to be tried.  (A peak above
+that between two starts would harm nobody, so the size errs to the safe side.)
+
+The size wanted is the quantile of the peak at one less the accepted risk.  With enough replications it is counted, and
+its interval is that of order statistics, whatever the law.  With fewer it is carried on by Gumbel's law of maxima
+(moments; Coles, An Introduction to Statistical Modeling of Extreme Values, 3.1), its interval by resampling; that is
+said, and how many replications would do without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
+from lab.plan.answers import LEVEL, rank_interval
+from lab.plan.ensemble import Replication
+from lab.plan.plan_file import KERNEL_MIN_BYTES, kernel_metadata_bytes
+from lab.units import METADATA_BLOCK_BYTES
+
+_EULER = 0.5772156649015329
+_RESAMPLES = 400
+
+ENTRIES_PER_LEAF = 126
+"""thin_metadata_size of thin-provisioning-tools: mappings that it counts for one metadata block."""
+
+STEPS_WANTED = 2
+"""Extensions that a layout should leave room for: one for the surprise, one for the time until somebody acts."""
+
+DEVICES_PER_CONTAINER = 2
+"""Docker makes a thin device for the container, and one for its init layer."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A quantile of the peaks, in bytes.  ``low`` to ``high``: its interval of 90 %."""
+
+    at_risk: float
+    estimate: float
+    low: float
+    high: float
+    n: int
+    how: Literal["counted", "extrapolated"]
+
+    @property
+    def replications_to_count(self) -> int:
+        """From so many on its upper end is counted."""
+        return replications_to_count(self.at_risk)
+
+    def over(self, share: float, plus: float = 0.0) -> Needed:
+        """The same with something added, and of something of which only a share may be used."""
+        def of(value: float) -> float:
+            return (value + plus) / share
+
+        return Needed(self.at_risk, of(self.estimate), of(self.low), of(self.high), self.n, self.how)
+
+
+def replications_to_count(risk: float) -> int:
+    """The fewest replications whose largest peak is, in 95 of 100 cases, above the quantile.
+
+    >>> replications_to_count(0.01)
+    299
+    """
+    return math.ceil(math.log((1 - LEVEL) / 2) / math.log1p(-risk))
+
+
+def needed(peaks: Sequence[float], risk: float) -> Needed:
+    """What is exceeded with that probability only.  Raises ValueError for no peak, and a risk outside 0 to 1."""
+    if not peaks or not 0 < risk < 1:
+        raise ValueError(f"{len(peaks)} peaks at risk {risk}; one or more, and a risk between 0 and 1 allowed")
+    ordered = np.sort(np.asarray(peaks, dtype=np.float64))
+    n = ordered.size
+    first, last = rank_interval(n, 1 - risk)
+    if last <= n:
+        rank = math.ceil((1 - risk) * n)
+        return Needed(risk, float(ordered[rank - 1]), float(ordered[max(first, 1) - 1]), float(ordered[last - 1]), n,
+                      "counted")
+    draw = np.random.default_rng(np.random.SeedSequence(0))         # always the same: a plan is repeatable
+    again = np.sort([_gumbel(draw.choice(ordered, n), risk) for _ in range(_RESAMPLES)])
+    low, high = (float(np.quantile(again, share)) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    estimate = max(_gumbel(ordered, risk), 0.0)
+    return Needed(risk, estimate, min(low, estimate), max(high, estimate, float(ordered[-1])), n, "extrapolated")
+
+
+def _gumbel(peaks: NDArray[np.float64], risk: float) -> float:
+    scale = float(peaks.std(ddof=1)) * math.sqrt(6) / math.pi if peaks.size > 1 else 0.0
+    return float(peaks.mean()) - _EULER * scale - scale * math.log(-math.log1p(-risk))
+
+
+@dataclass(frozen=True)
+class MetadataSizes:
+    """The closed forms and the model's answer, in bytes, for one data size and data block."""
+
+    kernel: int
+    """48 B x data blocks, 2 MiB to 16 GiB (thin-provisioning.rst)."""
+    tool: int
+    """(1 + blocks / 126 + thin devices) x 4 KiB (thin_metadata_size)."""
+    devices: int
+    """Thin devices that the tool's form was given."""
+    simulated: Needed | None
+    """By the exact model's trees, with what must stay free; None without replications of it."""
+
+    @property
+    def wanted(self) -> int:
+        """The largest of all, in whole extents: full metadata end a pool, and cost next to nothing."""
+        most = max(self.kernel, self.tool, KERNEL_MIN_BYTES, self.simulated.high if self.simulated else 0)
+        return whole_extents(most)
+
+
+def metadata_sizes(data_bytes: float, chunk_bytes: int, devices: int, simulated: Needed | None) -> MetadataSizes:
+    """All that is told about the metadata of a pool."""
+    data = math.ceil(data_bytes)
+    return MetadataSizes(kernel_metadata_bytes(data, chunk_bytes), tool_metadata_bytes(data, chunk_bytes, devices),
+                         devices, simulated)
+
+
+def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
+    """What thin_metadata_size (thin-provisioning-tools 0.9) says.
+
+    >>> tool_metadata_bytes(1024**4, 64 * 1024, 1000) // 1024**2
+    524
+    """
+    blocks = -(-data_bytes // chunk_bytes)
+    return (1 + -(-blocks // ENTRIES_PER_LEAF) + devices) * METADATA_BLOCK_BYTES
+
+
+def devices_of(replications: Sequence[Replication], image_layers: int) -> int:
+    """Thin devices at most: of the containers that run, and of the images' layers."""
+    return DEVICES_PER_CONTAINER * max(one.demand.live for one in replications) + image_layers
+
+
+def whole_extents(size_bytes: float) -> int:
+    """Bytes, rounded up to whole extents."""
+    return math.ceil(size_bytes / EXTENT_BYTES) * EXTENT_BYTES
+
+
+# -- LVM's autoextend -------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Layout:
+    """A volume group as pool, metadata, spare and rest; ``steps`` extensions fit, and end at ``last_bytes``."""
+
+    name: str
+    group: VolumeGroup
+    percent: int
+    steps: int
+    last_bytes: int
+
+    @property
+    def free_bytes(self) -> int:
+        """What is left for extensions."""
+        return self.group.free_extents * EXTENT_BYTES
+
+    @property
+    def next_step_bytes(self) -> int:
+        """What the first extension asks for."""
+        extents = self.group.data_extents
+        return (-(-extents * (100 + self.percent) // 100) - extents) * EXTENT_BYTES
+
+
+MOST_STEPS = 50
+
+
+def layout(name: str, group: VolumeGroup, percent: int) -> Layout:
+    """What LVM can really extend, by asking the group again and again as dmeventd would."""
+    trial = VolumeGroup(group.extents, group.data_extents, group.metadata_extents)
+    steps = 0
+    while steps < MOST_STEPS and trial.extend(percent):
+        steps += 1
+    return Layout(name, group, percent, steps, trial.data_bytes)
+
+
+def documented_layout(group: VolumeGroup, percent: int) -> Layout:
+    """95 % of the group for data and 1 % for metadata, as Docker's documentation has it; LVM takes the spare too."""
+    extents = group.extents
+    return layout("documented, 95 %VG + 1 %VG", VolumeGroup(extents, extents * 95 // 100, max(1, extents // 100)),
+                  percent)
+
+
+def working_layout(group: VolumeGroup, percent: int, chunk_bytes: int, metadata_bytes: int) -> Layout | None:
+    """The largest pool in the same group that LVM can still extend ``STEPS_WANTED`` times.
+
+    Its metadata are large enough for the size that it ends at.  None where the group is too small for one.
+    """
+    whole = group.extents * EXTENT_BYTES
+    metadata = max(metadata_bytes, whole_extents(kernel_metadata_bytes(whole, chunk_bytes))) // EXTENT_BYTES
+    data = int((group.extents - 2 * metadata) / (1 + percent / 100) ** STEPS_WANTED)
+    while data > 0:
+        found = layout("with room to extend", VolumeGroup(group.extents, data, metadata), percent)
+        if found.steps >= STEPS_WANTED:
+            return found
+        data -= 1
+    return None

@@ -1,0 +1,166 @@
+"""A plan's arithmetic: intervals, quantiles, sizes, layouts and differences, against counts and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, norm
+
+from lab.model.arrivals import DAY_SECONDS
+from lab.model.volume_group import VolumeGroup
+from lab.plan.answers import Chance, days_of, rank_interval
+from lab.plan.growing import MONTH_DAYS, arrivals_of
+from lab.plan.levers import difference
+from lab.plan.sizing import (
+    documented_layout,
+    layout,
+    needed,
+    replications_to_count,
+    tool_metadata_bytes,
+    working_layout,
+)
+
+INF = math.inf
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_solves_its_equation(told: tuple[int, int]) -> None:
+    """Its ends are the shares p at which the observed one is just z standard errors of p away."""
+    chance, z = Chance(*told), norm.ppf(0.95)
+    assert 0 <= chance.low <= chance.value <= chance.high <= 1
+    for end in (chance.low, chance.high):
+        assert abs(chance.value - end) == pytest.approx(z * math.sqrt(end * (1 - end) / chance.n), abs=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("n", [20, 100, 700])
+def test_rank_intervals_cover_as_they_say(n: int, share: float) -> None:
+    low, high = rank_interval(n, share)
+    assert binom.cdf(high - 1, n, share) - binom.cdf(low - 1, n, share) >= 0.9
+
+
+def test_days_know_nothing_of_what_lies_beyond_the_horizon() -> None:
+    told = days_of("x", [DAY_SECONDS * day for day in range(1, 13)] + [INF] * 8)
+    assert (told.reached, told.n, told.low, told.median, told.high) == (12, 20, 1.0, 10.0, None)
+    assert told.median_low is not None
+    assert told.median_low < 10
+    assert told.median_high is None
+    few = days_of("x", [DAY_SECONDS, INF])
+    assert (few.median, few.median_low, few.median_high) == (1.0, 0.0, None)
+    with pytest.raises(ValueError, match="one replication at least"):
+        days_of("x", [])
+
+
+# -- sizes ------------------------------------------------------------------------------------------------
+
+def test_with_enough_peaks_a_size_is_counted() -> None:
+    peaks = list(range(1, 1001))
+    told = needed(peaks, 0.05)
+    assert (told.how, told.estimate) == ("counted", 950.0)
+    assert told.low <= 950 <= told.high
+    assert binom.cdf(told.high - 1, 1000, 0.95) >= 0.95
+
+
+def test_the_interval_of_a_counted_size_covers_the_true_quantile() -> None:
+    draw = np.random.default_rng(5)
+    truth = norm.ppf(0.9, 100, 10)
+    hits = sum((told := needed(draw.normal(100, 10, 60).tolist(), 0.1)).low <= truth <= told.high for _ in range(400))
+    assert hits >= 350
+
+
+def test_gumbels_law_is_carried_on_as_it_is() -> None:
+    draw = np.random.default_rng(7)
+    truth = 100 - 5 * math.log(-math.log(0.99))
+    told = [needed(draw.gumbel(100, 5, 120).tolist(), 0.01) for _ in range(40)]
+    assert {one.how for one in told} == {"extrapolated"}
+    assert np.mean([one.estimate for one in told]) == pytest.approx(truth, rel=0.01)
+    assert sum(one.low <= truth <= one.high for one in told) >= 30
+
+
+def test_too_few_peaks_are_said_to_be() -> None:
+    count = replications_to_count(0.01)
+    assert needed([1.0] * count, 0.01).how == "counted"
+    few = needed([1.0] * (count - 1), 0.01)
+    assert (few.how, few.estimate, few.low, few.high) == ("extrapolated", 1.0, 1.0, 1.0)
+    assert few.high >= 1.0
+    assert needed([7.0], 0.01).estimate == 7.0
+    with pytest.raises(ValueError, match="0 peaks"):
+        needed([], 0.01)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(1, 1e12), min_size=2, max_size=60), st.floats(0.001, 0.4), st.floats(0.001, 0.4))
+def test_less_risk_never_needs_less(peaks: list[float], one: float, other: float) -> None:
+    small, large = sorted((one, other))
+    strict, loose = needed(peaks, small), needed(peaks, large)
+    if strict.how == loose.how:
+        assert strict.estimate >= loose.estimate * (1 - 1e-12)
+    assert strict.low <= strict.estimate <= strict.high
+
+
+def test_the_tools_form_is_thin_metadata_sizes() -> None:
+    """`thin_metadata_size -b64k -s1t -m1000` of thin-provisioning-tools 0.9: 1 + blocks / 126 + 1000 blocks."""
+    assert tool_metadata_bytes(1024**4, 64 * 1024, 1000) == (1 + math.ceil(2**24 / 126) + 1000) * 4096
+
+
+# -- LVM's layouts ----------------------------------------------------------------------------------------
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(300, 500_000), st.integers(5, 60))
+def test_the_documented_layout_has_no_room_and_the_working_one_has(extents: int, percent: int) -> None:
+    group = VolumeGroup(extents, 1, 1)
+    assert documented_layout(group, percent).steps == 0
+    told = working_layout(group, percent, 512 * 1024, 4 * 1024**2)
+    assert told is not None
+    assert told.steps >= 2
+    assert told.group.extents == extents
+    assert told.group.free_extents >= 0
+    larger = VolumeGroup(extents, told.group.data_extents + 4 + extents // 100, told.group.metadata_extents)
+    assert layout("", larger, percent).steps < 2                        # nor is it needlessly small
+
+
+def test_a_group_too_small_for_a_pool_has_no_working_layout() -> None:
+    assert working_layout(VolumeGroup(4, 1, 1), 20, 64 * 1024, 16 * 1024**2) is None
+
+
+# -- levers -----------------------------------------------------------------------------------------------
+
+def test_differences_are_those_of_pairs() -> None:
+    told = difference([10, 20, 30], [11, 22, 33])
+    assert told.mean == 2
+    assert told.low is not None
+    assert told.high is not None
+    half = 2.919986 / math.sqrt(3)                       # Student's t, 2 degrees of freedom, 95 %
+    assert (told.low, told.high) == pytest.approx((2 - half, 2 + half), rel=1e-6)
+    assert difference([1], [3]).low is None
+    with pytest.raises(ValueError, match="pairs expected"):
+        difference([1], [1, 2])
+
+
+# -- growth -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("profile", [(), tuple(2.0 if 8 <= hour < 18 else 0.0 for hour in range(24))])
+def test_growing_arrivals_grow_by_so_much_a_month(profile: tuple[float, ...]) -> None:
+    arrivals = arrivals_of(1000.0, profile, regular=True, growth=0.2)
+    taken: list[float] = []
+    for some in arrivals.times(np.random.default_rng(0)):
+        taken += some.tolist()
+        if taken[-1] > 4 * MONTH_DAYS * DAY_SECONDS:
+            break
+    assert taken == sorted(taken)
+    per_day = np.bincount((np.array(taken) / DAY_SECONDS).astype(int))
+    assert per_day[0] == pytest.approx(1000, abs=2)
+    assert per_day[61] / per_day[0] == pytest.approx(1.2 ** (61 / MONTH_DAYS), rel=0.01)
+    if profile:
+        hours = np.array(taken) % DAY_SECONDS / 3600
+        assert ((hours >= 8 - 1e-6) & (hours <= 18 + 1e-6)).all()
+
+
+def test_without_growth_arrivals_are_the_plain_ones() -> None:
+    first = next(arrivals_of(50.0, (), regular=False, growth=0.0).times(np.random.default_rng(3)))
+    again = next(arrivals_of(50.0, (), regular=False, growth=1e-9).times(np.random.default_rng(3)))
+    assert np.allclose(first, again, rtol=1e-6)
