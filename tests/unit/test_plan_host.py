@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError
+from lab.model.fleet_level import Level
 from lab.model.metadata_space import reserve_blocks
 from lab.plan.host import as_planned, empty_storage, planned_capacity, planned_sizes, pool_capacity, unbounded_host
 from lab.plan.plan_file import PlanFile, read_plan
@@ -52,7 +53,7 @@ def test_large_metadata_reserve_sixteen_mebibytes() -> None:
 
 def test_the_host_without_bounds_begins_as_the_planned_one() -> None:
     """Else a replication that never met the size could not stand for one without bounds."""
-    for text in (TEXT, TEXT.replace("100GiB", "101000MiB"), TEXT.replace("{storage: direct-lvm, chunk_size: 64KiB}",
+    for text in (TEXT, TEXT.replace("100GiB", "101001MiB"), TEXT.replace("{storage: direct-lvm, chunk_size: 64KiB}",
                                                                          "loop-lvm")):
         plan = plan_of(text)
         host = unbounded_host(plan, as_planned(plan), PARAMETERS)
@@ -81,7 +82,7 @@ def test_lvm_rounds_sizes_up_to_extents_and_a_loop_does_not() -> None:
 
 def test_metadata_too_small_for_an_empty_pool_are_refused() -> None:
     with pytest.raises(InputError, match=r"pool.metadata: .* do not hold an empty pool"):
-        planned_capacity(plan_of(TEXT.replace("100GiB", "16TiB, metadata: 4MiB")), PARAMETERS)
+        planned_capacity(plan_of(TEXT.replace("100GiB", "1TiB, metadata: 4MiB")), PARAMETERS)
 
 
 @pytest.mark.parametrize("left", [1.0, 0.9, 0.5, 0.1, 0.01])
@@ -102,7 +103,5 @@ def test_a_lesser_share_to_keep_free_refuses_later() -> None:
     """An empty pool that has to be free by more than it can be takes nobody."""
     plan = plan_of(TEXT.replace("100GiB", "1GiB"))
     capacity = planned_capacity(plan, PARAMETERS)
-    from lab.model.fleet_level import Level
-
     assert not Level(capacity).refuses
     assert Level(replace(capacity, min_free_share=0.999)).refuses
