@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -83,8 +84,9 @@ class Answers:
 
     @property
     def data_bytes(self) -> int:
-        """The smallest data size that is within the accepted risk, in whole extents."""
-        return whole_extents(self.data.high)
+        """The smallest data size that is within the accepted risk, in whole extents and whole data blocks."""
+        step = math.lcm(EXTENT_BYTES, self.plan.storage.chunk_size_bytes or 1)
+        return math.ceil(self.data.high / step) * step
 
     @property
     def chance(self) -> answers.Chance:

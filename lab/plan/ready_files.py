@@ -20,9 +20,11 @@ SCRIPT, PROFILE_FILE, DAEMON, ALERTS = "create-pool.sh", f"{PROFILE}.profile", "
 
 
 def ready_files(found: Answers) -> dict[str, str]:
-    """File name -> text.  Script and profile only where LVM makes the pool by hand."""
+    """File name -> text.  Script and profile only where LVM makes the pool by hand; no rules without alerts."""
     group = group_for(found)
-    files = {DAEMON: daemon_json(found, group), ALERTS: alerts_yaml(found)}
+    files = {DAEMON: daemon_json(found, group)}
+    if found.alerts:
+        files[ALERTS] = alerts_yaml(found)
     if group is not None and found.plan.storage.storage == "direct-lvm":
         files |= {SCRIPT: script(found, group), PROFILE_FILE: profile(found.plan.storage)}
     return files
