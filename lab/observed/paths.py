@@ -65,7 +65,7 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
 
     Within a cell, a threshold counts as reached if the cell's peak reaches it, at the moment that a straight rise to
     the peak would.  No level falls below zero.  What comes after a pool would be full is drawn on as if it were larger:
-    only the first time is used.
+    it counts for ``highest``, and otherwise only the first time is used.
 
     The blocks at a stretch's ends are drawn less often than those amid it; the difference of means is added, so that
     the increments drawn have the log's own mean.  ``mean_error`` adds to each path one error of that mean, drawn as

@@ -17,8 +17,7 @@ def verdict(found: ObservedAnswers) -> str:
     asked, data, chance = found.asked, found.forecast.data, found.chance
     word = {True: "holds", False: "does not hold", None: "may hold (the paths leave it open)"}[found.holds]
     pool = found.forecast.growth.observed.pool or "the pool"
-    what = "data" if found.forecast.metadata is None else "data or metadata"
-    said = (f"{pool} with {format_bytes(data.total_bytes)} of data {word}: {what} are full within {asked.days:g} d "
+    said = (f"{pool} with {format_bytes(data.total_bytes)} of data {word}: {_what(found)} are full within {asked.days:g} d "
             f"with probability {share(chance)}, if it goes on growing as in the log, and {100 * asked.risk:g} % is "
             "accepted.")
     if found.data_bytes is None or found.data_bytes_with_a_tenth_free is None:
@@ -29,7 +28,7 @@ def verdict(found: ObservedAnswers) -> str:
 
 
 def notes(found: ObservedAnswers) -> list[str]:
-    """What has to be known before the numbers are believed, and how the log was mended."""
+    """What has to be known before the numbers are believed."""
     low, high = COVERED_PERCENT
     told = [f"In simulated logs the 90 % intervals held what came in {low} to {high} % of cases, not in 90 %: what "
             "happens is outside of them more often than they say, above all with a short log."]
@@ -58,6 +57,10 @@ def source(found: ObservedAnswers) -> str:
             "Probabilities have 95 % intervals for the number of paths alone.")
 
 
+def _what(found: ObservedAnswers) -> str:
+    return "data" if found.forecast.metadata is None else "data or metadata"
+
+
 def _extended(found: ObservedAnswers) -> str:
     assert found.extended is not None
     layout, spec = found.extended.layout, lvm_spec()
@@ -65,8 +68,9 @@ def _extended(found: ObservedAnswers) -> str:
         return (f"No extension fits: {spec.autoextend_percent} % are {format_bytes(layout.next_step_bytes)}, and "
                 f"{format_bytes(layout.free_bytes)} are free.")
     return (f"If LVM extends the data by {spec.autoextend_percent} % from {spec.autoextend_threshold} % on, "
-            f"{counted(layout.steps, 'extension')} fit, up to {format_bytes(layout.last_bytes)}; with that, data or "
-            f"metadata are full within {found.asked.days:g} d with probability {share(found.extended.full[-1])}.")
+            f"{counted(layout.steps, 'extension')} fit, up to {format_bytes(layout.last_bytes)}; with that, "
+            f"{_what(found)} are full within {found.asked.days:g} d with probability "
+            f"{share(found.extended.full[-1])}.")
 
 
 def share(chance: Chance) -> str:
