@@ -69,8 +69,8 @@ class ObservedAnswers:
 
     @property
     def chance(self) -> Chance:
-        """Of data or metadata being full by the horizon."""
-        return self.forecast.full[-1]
+        """Of data or metadata being full by the horizon, when LVM has extended the data as often as it can."""
+        return self.forecast.full[-1] if self.extended is None else self.extended.full[-1]
 
     @property
     def holds(self) -> bool | None:

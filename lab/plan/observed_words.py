@@ -17,8 +17,11 @@ def verdict(found: ObservedAnswers) -> str:
     asked, data, chance = found.asked, found.forecast.data, found.chance
     word = {True: "holds", False: "does not hold", None: "may hold (the paths leave it open)"}[found.holds]
     pool = found.forecast.growth.observed.pool or "the pool"
-    said = (f"{pool} with {format_bytes(data.total_bytes)} of data {word}: {_what(found)} are full within {asked.days:g} d "
-            f"with probability {share(chance)}, if it goes on growing as in the log, and {100 * asked.risk:g} % is "
+    extended = found.extended
+    room = (f", which LVM extends up to {format_bytes(extended.layout.last_bytes)},"
+            if extended is not None and extended.layout.steps else "")
+    said = (f"{pool} with {format_bytes(data.total_bytes)} of data{room} {word}: {_what(found)} are full within "
+            f"{asked.days:g} d with probability {share(chance)}, if it goes on growing as in the log, and {100 * asked.risk:g} % is "
             "accepted.")
     if found.data_bytes is None or found.data_bytes_with_a_tenth_free is None:
         return f"{said} Which size would do is not told: {found.forecast.paths} paths are too few for that risk."

@@ -95,9 +95,11 @@ def test_room_in_the_volume_group_is_counted_in_extensions(log: Path) -> None:
     extended = found["extended"]
     assert (extended["extensions_that_fit"], extended["last_data_bytes"]) == (2, 144 * GIB)
     assert (found["full"][-1]["probability"], extended["full"][-1]["probability"]) == (1, 0)
+    assert found["holds"] is True
     assert extensions(100 * GIB, GIB).steps == 0
     none = told(log, "--days", "90", "--vg-free", "1GiB")
     assert none["extended"]["full"] == none["full"]
+    assert none["holds"] is False
     assert any("No extension fits" in note for note in none["notes"])
 
 
@@ -111,7 +113,7 @@ def test_a_risk_that_the_paths_cannot_tell_gives_no_size(log: Path) -> None:
 def test_the_tables_say_all_there_is_to_say(log: Path) -> None:
     result = run("--observed", str(log), "--days", "90", "--vg-free", "50GiB", "--chunk-size", "64KiB")
     assert result.exit_code == 0, result.output
-    for words in ("does not hold", "data full", "metadata full", "any of these", "80% of data", "100% of metadata",
+    for words in ("which LVM extends up to 144 GiB, holds", "data full", "metadata full", "any of these", "80% of data", "100% of metadata",
                   "with a tenth free", "kernel's rule", "Repairs of the log", "none: nothing had to be mended",
                   "74 to 89 %", "121 samples", "seed 1", "2 extensions fit"):
         assert words in result.stdout, words
