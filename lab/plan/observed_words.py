@@ -21,8 +21,8 @@ def verdict(found: ObservedAnswers) -> str:
     room = (f", which LVM extends up to {format_bytes(extended.layout.last_bytes)},"
             if extended is not None and extended.layout.steps else "")
     said = (f"{pool} with {format_bytes(data.total_bytes)} of data{room} {word}: {_what(found)} are full within "
-            f"{asked.days:g} d with probability {share(chance)}, if it goes on growing as in the log, and {100 * asked.risk:g} % is "
-            "accepted.")
+            f"{asked.days:g} d with probability {share(chance)}, if it goes on growing as in the log, and "
+            f"{100 * asked.risk:g} % is accepted.")
     if found.data_bytes is None or found.data_bytes_with_a_tenth_free is None:
         return f"{said} Which size would do is not told: {found.forecast.paths} paths are too few for that risk."
     metadata = "" if found.metadata_bytes is None else f", with {format_bytes(found.metadata_bytes)} of metadata"
