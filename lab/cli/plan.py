@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lab.cli.base import JSON, app, say
-from lab.errors import AnswerIsNo, Inconclusive, InputError
+from lab.cli.base import JSON, app
+from lab.cli.plan_files import make_folder, write_files
+from lab.cli.plan_modes import as_names, refuse_mixed, typed
+from lab.cli.plan_observed import answer_log
+from lab.errors import AnswerIsNo, Inconclusive
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lab.plan.plan_file import PlanFile
     from lab.plan.planning import Answers
 
 _HOST = "The host, where no PLAN is given"
+_LOG = "A log of your own host, in the place of a host described"
 _HOW = "How it is worked out"
+
+SECONDS = 60.0
+"""For the replications, unless said otherwise."""
 
 
 def _flag(help_: str, default: str, metavar: str | None = None) -> Any:
@@ -27,13 +35,15 @@ def _flag(help_: str, default: str, metavar: str | None = None) -> Any:
 
 
 @app.command(epilog="Examples: `lab plan scenarios/plans/ci-host.yaml -o out`; "
-                    "`lab plan --pool 100GiB --chunk-size 64KiB --starts-per-day 200 --lifetime 1h --writes 20MiB`")
+                    "`lab plan --pool 100GiB --chunk-size 64KiB --starts-per-day 200 --lifetime 1h --writes 20MiB`; "
+                    "`lab plan --observed thin-pool.log --days 90`")
 def plan(
     plan_file: Annotated[Path | None, typer.Argument(
         metavar="[PLAN]", help="A plan file; without one, the flags below describe the host.")] = None,
     storage: Annotated[str | None, _flag("As in a scenario.", "direct-lvm", "NAME")] = None,
-    pool: Annotated[str | None, _flag("The pool's data size.", "100GiB", "SIZE")] = None,
-    metadata: Annotated[str | None, _flag("The pool's metadata size.", "the kernel's rule", "SIZE")] = None,
+    pool: Annotated[str | None, _flag("The pool's data size.", "100GiB; a log's own", "SIZE")] = None,
+    metadata: Annotated[str | None, _flag("The pool's metadata size.", "the kernel's rule; a log's own",
+                                          "SIZE")] = None,
     vg_free: Annotated[str | None, _flag("What the volume group has besides.", "nothing", "SIZE")] = None,
     chunk_size: Annotated[str | None, _flag("The pool's data block.", "the storage's", "SIZE")] = None,
     starts_per_day: Annotated[float | None, _flag("Containers, at random times.", "200")] = None,
@@ -46,11 +56,19 @@ def plan(
     days: Annotated[float | None, _flag("How far ahead.", "30")] = None,
     risk: Annotated[float | None, _flag("Accepted, in percent.", "1")] = None,
     seed: Annotated[int | None, _flag("Of all that is drawn.", "1")] = None,
+    collect: Annotated[bool, typer.Option(
+        "--collect", help="Print the shell script that records a log.", rich_help_panel=_LOG)] = False,
+    observed: Annotated[Path | None, typer.Option(
+        metavar="LOG", help="Answer from a log: the script's, or dmsetup status, lvs or docker info with times.",
+        rich_help_panel=_LOG)] = None,
+    pool_name: Annotated[str | None, typer.Option(
+        metavar="NAME", help="Of several pools in the log, this one.", rich_help_panel=_LOG)] = None,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Write the fan chart, the answers, LVM's commands and profile, "
-                                                 "daemon.json and alerts into a folder.")] = None,
+        "--output", "-o", metavar="FOLDER", help="Write the fan chart, the answers, alerts and LVM's profile into a "
+                                                 "folder; from a plan LVM's commands and daemon.json as well.")] = None,
     as_json: JSON = False,
-    seconds: Annotated[float, typer.Option(min=1.0, help="As many replications as fit.", rich_help_panel=_HOW)] = 60.0,
+    seconds: Annotated[float | None, typer.Option(
+        min=1.0, help="As many replications as fit.", show_default=f"{SECONDS:g}", rich_help_panel=_HOW)] = None,
     replications: Annotated[int | None, typer.Option(
         min=1, help="Just so many, however long they take.", rich_help_panel=_HOW)] = None,
     workers: Annotated[int | None, typer.Option(
@@ -66,35 +84,65 @@ def plan(
 ) -> None:
     """Say how large a pool must be, when it is full, and what each lever changes.
 
-    Everything is simulated: many runs of the host, with the intervals that their number allows.
+    From a plan or flags everything is simulated: many runs of the host.  With --observed nothing is: growth is drawn
+    from the log.  Either way with the intervals that the number of runs allows.
     """
-    from lab.plan.document import document
+    from lab.observed import collect_script
+
+    given = typed({
+        "PLAN": plan_file, "--storage": storage, "--pool": pool, "--metadata": metadata, "--vg-free": vg_free,
+        "--chunk-size": chunk_size, "--starts-per-day": starts_per_day, "--lifetime": lifetime, "--writes": writes,
+        "--updates": updates, "--kept-share": kept_share, "--tags-per-month": tags_per_month,
+        "--prune-every": prune_every, "--days": days, "--risk": risk, "--seed": seed, "--collect": collect,
+        "--observed": observed, "--pool-name": pool_name, "--output": output, "--json": as_json, "--seconds": seconds,
+        "--replications": replications, "--workers": workers, "--cluster": cluster, "--params": params,
+        "--check": check})
+    refuse_mixed(given)
+    if collect:
+        print(collect_script(), end="")
+        return
+    if observed is not None:
+        answer_log(observed, as_names(given), output, as_json=as_json, check=check)
+        return
+    planned = _planned(plan_file, as_names(given))
+    found = _answers(planned, params, output, seconds or SECONDS, replications, workers, cluster)
+    _tell(found, output, as_json=as_json, check=check)
+
+
+def _planned(plan_file: Path | None, flags: dict[str, Any]) -> PlanFile:
     from lab.plan.flags import Flags, plan_of_flags
     from lab.plan.plan_file import load_plan
+
+    if plan_file is not None:
+        return load_plan(plan_file)
+    if "risk" in flags:
+        flags["risk_percent"] = flags.pop("risk")
+    if flags.get("prune_every") == "never":
+        flags["prune_every"] = None
+    return plan_of_flags(Flags(**flags))
+
+
+def _answers(planned: PlanFile, params: Path | None, output: Path | None, seconds: float, replications: int | None,
+             workers: int | None, cluster: str | None) -> Answers:
+    """The folder is made before the work is done, and after the plan was found to be one."""
     from lab.plan.planning import Effort, answer
-    from lab.plan.words import verdict
     from lab.plan.workers import workers as crew_of
     from lab.readers.parameters import read_parameters
 
-    asked = {"storage": storage, "pool": pool, "metadata": metadata, "vg_free": vg_free, "chunk_size": chunk_size,
-             "starts_per_day": starts_per_day, "lifetime": lifetime, "writes": writes, "updates": updates,
-             "kept_share": kept_share, "tags_per_month": tags_per_month, "prune_every": prune_every, "days": days,
-             "risk_percent": risk, "seed": seed}
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if plan_file is not None and given:
-        flag = next(iter(given)).replace("_", "-").removesuffix("-percent")
-        raise InputError(f"--{flag} describes a host, and so does the plan", where=str(plan_file),
-                         remedy="change the plan, or leave it out")
-    if given.get("prune_every") == "never":
-        given["prune_every"] = ""
-    planned = load_plan(plan_file) if plan_file is not None else plan_of_flags(Flags(**given))
     parameters = read_parameters(params)
     if output is not None:
-        _make(output)
+        make_folder(output)
     with crew_of(workers, cluster) as crew:
         progress = _progress()
         found = answer(planned, parameters, crew, Effort(seconds, replications), progress)
         progress("")
+    return found
+
+
+def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) -> None:
+    from lab.plan.document import document
+    from lab.plan.words import verdict
+
     if output is not None:
         _write(found, output)
     if as_json:
@@ -118,13 +166,6 @@ def _progress() -> Callable[[str], None]:
     return show
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder cannot be made: {error.strerror}", where=str(folder)) from None
-
-
 def _write(found: Answers, folder: Path) -> None:
     """Everything that the answers come to."""
     from lab.plan.document import document
@@ -133,13 +174,7 @@ def _write(found: Answers, folder: Path) -> None:
 
     texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1) + "\n",
              "plan.yaml": found.plan.text}
-    try:
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        (folder / "fan.png").write_bytes(fan_chart_png(found))
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=error.filename or str(folder)) from None
-    say(f"{folder}: fan.png, {', '.join(texts)}")
+    write_files(folder, texts, fan_chart_png(found))
 
 
 def _print(found: Answers) -> None:

@@ -12,7 +12,6 @@ from array import array
 from lab.model.fleet_plan import Capacity
 from lab.model.footprint import Amount
 from lab.model.host import DMEVENTD_SECONDS
-from lab.model.storage import MIN_FREE_SHARE
 
 MARKS = (0.8, 0.9, 1.0)
 """Shares of the data for which the first time is kept."""
@@ -58,11 +57,11 @@ class Level:
 
     @property
     def refuses(self) -> bool:
-        """``dm.min_free_space``: the daemon makes no device with less than a tenth of data or metadata free
+        """``dm.min_free_space``: the daemon makes no device with less than that share of data or metadata free
         (``poolHasFreeSpace`` in Docker 20.10's daemon/graphdriver/devmapper/deviceset.go).  Never on overlay2."""
-        return self.capacity.is_pool and (
-            self.data_total - self.data < MIN_FREE_SHARE * self.data_total
-            or self.metadata_total - self.metadata < MIN_FREE_SHARE * self.metadata_total)
+        share = self.capacity.min_free_share
+        return self.capacity.is_pool and (self.data_total - self.data < share * self.data_total
+                                          or self.metadata_total - self.metadata < share * self.metadata_total)
 
     def add(self, at: float, data: float, metadata: float, volume: float) -> None:
         """Adds what fits.  Raises MetadataSpent."""

@@ -8,13 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import InputError
+from lab.model.metadata_space import reserve_blocks
 from lab.observed.growth import LEAST_DAYS, STEP_SECONDS, Growth
 from lab.observed.paths import Blocks, Paths, block_starts, draw_paths
-from lab.units import format_bytes
+from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from lab.observed.paths import Floats
 
 SHARES = (0.8, 0.9, 1.0)
 """Of the total: the levels whose times are forecast."""
@@ -78,6 +81,20 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Highest:
+    """The highest level within the horizon, whatever the total: all but a share ``risk`` of the paths stay below it.
+
+    ``low_bytes`` to ``high_bytes``: the 95 % interval of its Monte-Carlo error.  All None where the paths are too few
+    for that interval.
+    """
+
+    risk: float
+    level_bytes: float | None
+    low_bytes: float | None
+    high_bytes: float | None
+
+
+@dataclass(frozen=True)
 class LevelForecast:
     """Of data or metadata, each as if the other did not fill first."""
 
@@ -88,6 +105,7 @@ class LevelForecast:
     chances: tuple[Chance, ...]
     reaches: tuple[Reach, ...]
     bands: tuple[Band, ...]
+    highest: Highest
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -96,7 +114,8 @@ class LevelForecast:
 
 @dataclass(frozen=True)
 class ObservedForecast:
-    """``covered`` is the share of the horizon that the log is long; ``warnings`` say what to doubt."""
+    """``full``: data or metadata, whichever fills first.  ``covered`` is the share of the horizon that the log is long;
+    ``warnings`` say what to doubt."""
 
     growth: Growth
     horizon_days: float
@@ -106,6 +125,7 @@ class ObservedForecast:
     mean_error: bool
     data: LevelForecast
     metadata: LevelForecast | None
+    full: tuple[Chance, ...]
     covered: float
     warnings: tuple[str, ...]
 
@@ -116,49 +136,63 @@ class ObservedForecast:
                 "method": "moving-block bootstrap", "block_cells": self.block_cells, "mean_error": self.mean_error,
                 "data": self.data.document(),
                 "metadata": None if self.metadata is None else self.metadata.document(),
+                "full": [asdict(chance) for chance in self.full],
                 "warnings": list(self.warnings)}
 
 
 def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: int = 0, block_cells: int | None = None,
-             data_total_bytes: int | None = None, metadata_total_bytes: int | None = None,
+             data_total_bytes: int | None = None, metadata_total_bytes: int | None = None, risk: float = 0.01,
              mean_error: bool = True) -> ObservedForecast:
     """Levels over the horizon, drawn from the log's increments (``lab.observed.paths``).
 
     Blocks have ``block_cells`` cells, by default a week (a day for hour cells) where ``growth`` has enough for its
     pattern, else the cube root of the number of cells (Hall, Horowitz and Jing, Biometrika 82 (1995) 561), and never
-    more than the longest stretch.  Totals other than the log's last ask how long a larger pool would do.
+    more than the longest stretch.  Totals other than the log's last ask how long a larger pool would do;
+    metadata of another size keep another reserve, which the kernel shows as used.  ``risk`` is that of ``Highest``.
     ``mean_error=False`` leaves out that a short log's mean is itself uncertain.  The same seed gives the same result.
 
-    Raises InputError for a horizon, a number of paths or a block that cannot be.
+    Raises InputError for a horizon, a number of paths, a block or a risk that cannot be.
     """
     import numpy as np
 
-    _refuse(growth, horizon_days, paths, block_cells, seed, (data_total_bytes, metadata_total_bytes))
+    _refuse(growth, horizon_days, paths, block_cells, seed, risk, (data_total_bytes, metadata_total_bytes))
     resources: tuple[What, ...] = ("data", "metadata") if growth.has_metadata else ("data",)
     last = growth.observed.frame.iloc[-1]
     asked = {"data": data_total_bytes, "metadata": metadata_total_bytes}
     totals = [int(last[f"{what}_total_bytes"]) if (told := asked[what]) is None else told for what in resources]
     used = [int(last[f"{what}_used_bytes"]) for what in resources]
+    if growth.has_metadata:
+        used[1] = max(used[1] + _reserve_change(int(last["metadata_total_bytes"]), totals[1]), 0)
     blocks = _blocks(growth, resources, block_cells)
     cells = math.ceil(horizon_days / growth.cell_days - 1e-9)
     report = np.unique(np.linspace(0, cells, min(REPORT_POINTS, cells) + 1).round().astype(np.int64))
     drawn = draw_paths(blocks, np.array(used, dtype=np.float64), np.outer(totals, SHARES), cells=cells, paths=paths,
                        report=report, rng=np.random.default_rng(np.random.SeedSequence(seed)), mean_error=mean_error)
-    told_levels = [_level(growth, what, place, used[place], totals[place], drawn, report, horizon_days)
+    told_levels = [_level(growth, what, place, used[place], totals[place], drawn, report, horizon_days, risk)
                    for place, what in enumerate(resources)]
+    filled = _within(drawn.first[:, :, SHARES.index(1.0)].min(axis=1) * growth.cell_days, horizon_days)
     return ObservedForecast(
         growth=growth, horizon_days=horizon_days, paths=paths, seed=seed, block_cells=blocks.block_cells,
         mean_error=mean_error, data=told_levels[0], metadata=told_levels[1] if growth.has_metadata else None,
+        full=_chances(filled, horizon_days),
         covered=min(growth.observed_days / horizon_days, 1.0), warnings=tuple(_warnings(growth, blocks, horizon_days)))
 
 
+def _reserve_change(before_bytes: int, after_bytes: int) -> int:
+    """By how much more a pool shows as used with other metadata."""
+    before, after = (reserve_blocks(size_bytes // METADATA_BLOCK_BYTES) for size_bytes in (before_bytes, after_bytes))
+    return (after - before) * METADATA_BLOCK_BYTES
+
+
 def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | None, seed: int,
-            totals: tuple[int | None, ...]) -> None:
+            risk: float, totals: tuple[int | None, ...]) -> None:
     if not growth.cell_days <= horizon_days <= LONGEST_HORIZON_DAYS:
         raise InputError(f"a horizon of {horizon_days:g} days; {growth.cell_days:.3g} to {LONGEST_HORIZON_DAYS} "
                          "expected")
     if seed < 0:
         raise InputError(f"seed {seed}; zero or more expected")
+    if not 0 < risk < 1:
+        raise InputError(f"a risk of {risk:g}; more than 0 and less than 1 expected")
     if any(total is not None and total <= 0 for total in totals):
         raise InputError("a total of zero bytes or fewer; one byte or more expected")
     if not 1 <= paths <= MOST_PATHS:
@@ -182,23 +216,34 @@ def _blocks(growth: Growth, resources: tuple[What, ...], block_cells: int | None
 
 
 def _level(growth: Growth, what: What, place: int, used_bytes: int, total_bytes: int, drawn: Paths,
-           report: np.ndarray[Any, np.dtype[np.int64]], horizon_days: float) -> LevelForecast:
+           report: np.ndarray[Any, np.dtype[np.int64]], horizon_days: float, risk: float) -> LevelForecast:
     import numpy as np
 
     slope = _slope(growth, what)
-    first = drawn.first[:, place] * growth.cell_days
-    first = np.where(first > horizon_days, np.inf, first)  # the last cell may reach beyond it
-    full = first[:, SHARES.index(1.0)]
-    days = sorted({float(day) for day in CHANCE_DAYS if day < horizon_days} | {horizon_days})
+    first = _within(drawn.first[:, place] * growth.cell_days, horizon_days)
     low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     levels = np.minimum(np.quantile(drawn.levels[:, :, place], [low, 0.5, high], axis=1), total_bytes)
     return LevelForecast(
         what=what, used_bytes=used_bytes, total_bytes=total_bytes, straight_line_bytes_per_day=slope,
-        chances=tuple(_chance(day, int((full <= day).sum()), len(full)) for day in days),
+        chances=_chances(first[:, SHARES.index(1.0)], horizon_days),
         reaches=tuple(_reach(share, used_bytes, total_bytes, np.sort(first[:, number]), slope)
                       for number, share in enumerate(SHARES)),
         bands=tuple(Band(float(step) * growth.cell_days, *(float(value) for value in levels[:, number]))
-                    for number, step in enumerate(report)))
+                    for number, step in enumerate(report)),
+        highest=_highest(np.sort(drawn.highest[:, place]), risk))
+
+
+def _within(days: Floats, horizon_days: float) -> Floats:
+    """The last cell may reach beyond the horizon."""
+    import numpy as np
+
+    found: Floats = np.where(days > horizon_days, np.inf, days)
+    return found
+
+
+def _chances(full: Floats, horizon_days: float) -> tuple[Chance, ...]:
+    days = sorted({float(day) for day in CHANCE_DAYS if day < horizon_days} | {horizon_days})
+    return tuple(_chance(day, int((full <= day).sum()), len(full)) for day in days)
 
 
 def _chance(t_days: float, count: int, paths: int) -> Chance:
@@ -227,6 +272,16 @@ def _reach(share: float, used_bytes: int, total_bytes: int, ordered: np.ndarray[
         share=share, level_bytes=round(level), median_days=at(0.5), low_days=at((1 - LEVEL) / 2),
         high_days=at((1 + LEVEL) / 2), censored=float(np.isinf(ordered).mean()),
         median_error_days=None if below is None or above is None else (above - below) / 2, straight_line_days=line)
+
+
+def _highest(ordered: Floats, risk: float) -> Highest:
+    """Of the paths' highest levels in ascending order; ends by order statistics, as those of the median."""
+    paths, share = len(ordered), 1 - risk
+    spread = _Z95 * math.sqrt(share * risk / paths)
+    ranks = [math.ceil(quantile * paths) for quantile in (share, share - spread, share + spread)]
+    if not 1 <= ranks[1] <= ranks[2] <= paths:
+        return Highest(risk, None, None, None)
+    return Highest(risk, *(float(ordered[rank - 1]) for rank in ranks))
 
 
 def _slope(growth: Growth, what: What) -> float:

@@ -41,10 +41,12 @@ class Blocks:
 @dataclass(frozen=True)
 class Paths:
     """``first``: paths × resources × thresholds, cells (with a fraction) until the level first reaches the threshold,
-    inf if not within the horizon.  ``levels``: report steps × paths × resources, bytes."""
+    inf if not within the horizon.  ``levels``: report steps × paths × resources, bytes.  ``highest``: paths ×
+    resources, the highest level of all, between report steps as well."""
 
     first: Floats
     levels: Floats
+    highest: Floats
 
 
 def block_starts(stretches: NDArray[np.int64], block_cells: int) -> NDArray[np.int64]:
@@ -63,7 +65,7 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
 
     Within a cell, a threshold counts as reached if the cell's peak reaches it, at the moment that a straight rise to
     the peak would.  No level falls below zero.  What comes after a pool would be full is drawn on as if it were larger:
-    only the first time is used.
+    it counts for ``highest``, and otherwise only the first time is used.
 
     The blocks at a stretch's ends are drawn less often than those amid it; the difference of means is added, so that
     the increments drawn have the log's own mean.  ``mean_error`` adds to each path one error of that mean, drawn as
@@ -86,10 +88,13 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
     if 0 in places:
         shown[places[0]] = level
     at = np.zeros(paths, dtype=np.int64)
+    highest = level
     for cell in range(cells):
         if cell % blocks.block_cells == 0:
             at = blocks.starts[rng.integers(len(blocks.starts), size=paths)]
-        rise = np.maximum(blocks.peaks[at] + shift, 0.0)[:, :, None]
+        rise = np.maximum(blocks.peaks[at] + shift, 0.0)
+        highest = np.maximum(highest, level + rise)
+        rise = rise[:, :, None]
         missing = np.maximum(thresholds - level[:, :, None], 0.0)
         reached = (missing <= rise) & np.isinf(first)
         within = np.divide(missing, rise, out=np.zeros_like(missing), where=rise > 0)
@@ -98,7 +103,7 @@ def draw_paths(blocks: Blocks, levels: Floats, thresholds: Floats, *, cells: int
         at = at + 1
         if cell + 1 in places:
             shown[places[cell + 1]] = level
-    return Paths(first, shown)
+    return Paths(first, shown, highest)
 
 
 def _widening(count: float, rng: np.random.Generator, paths: int) -> Floats:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from lab.model.arrivals import DAY_SECONDS
 from lab.model.fleet import Fleet
-from lab.model.fleet_level import Level
 from lab.model.fleet_plan import Capacity, Plan
 from lab.model.fleet_result import FleetRun
-from lab.model.fleet_work import Work
 from lab.plan.host import bounded
 
 NEVER = math.inf
@@ -97,7 +95,6 @@ class Study:
     others: tuple[tuple[str, Plan], ...]
     days: float
     seed: int
-    min_free_share: float
     alerts: tuple[float, ...]
     """Shares of the data."""
 
@@ -120,30 +117,17 @@ class Study:
         return self._outcome(bounded(self.demand, capacity), seed)
 
     def _outcome(self, host: Plan, seed: int) -> Outcome:
-        return outcome_of(SizedFleet(host, seed, self.min_free_share, self.days).run(self.days), self.days,
-                          self.alerts)
+        fleet = Fleet(host, seed, sample_seconds=sample_seconds(self.days))
+        return outcome_of(fleet.run(self.days), self.days, self.alerts)
 
 
-class SizedFleet(Fleet):
-    """A fleet whose daemon keeps another share free than a tenth (``dm.min_free_space``)."""
+def sample_seconds(days: float) -> float:
+    """The time between two samples of a run: some 2000 of them, a minute to an hour apart.
 
-    def __init__(self, plan: Plan, seed: int, min_free_share: float, days: float) -> None:
-        super().__init__(plan, seed, sample_seconds=min(3600.0, max(60.0, days * DAY_SECONDS / 2000)))
-        self.level = _SizedLevel(plan.capacity, min_free_share)
-        self._work = Work(self.level)
-
-
-class _SizedLevel(Level):
-    def __init__(self, capacity: Capacity, min_free_share: float) -> None:
-        super().__init__(capacity)
-        self._min_free_share = min_free_share
-
-    @property
-    def refuses(self) -> bool:
-        """As of ``Level``, with this share."""
-        share = self._min_free_share
-        return self.capacity.is_pool and (self.data_total - self.data < share * self.data_total
-                                          or self.metadata_total - self.metadata < share * self.metadata_total)
+    >>> sample_seconds(30.0), sample_seconds(1.0), sample_seconds(365.0)
+    (1296.0, 60.0, 3600.0)
+    """
+    return min(3600.0, max(60.0, days * DAY_SECONDS / 2000))
 
 
 def outcome_of(run: FleetRun, days: float, alerts: tuple[float, ...]) -> Outcome:

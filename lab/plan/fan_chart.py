@@ -41,7 +41,7 @@ def fan_chart(found: Answers) -> Figure:
     figure = blank_figure(2.6 * rows + 1.2)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     total = told["data_total"][2] / _GIB
-    _fan(axes[0], days, told["data_used"] / _GIB, colour)
+    draw_fan(axes[0], days, told["data_used"] / _GIB, colour)
     axes[0].plot(days, total, color="#000000", linewidth=1.4, label="size (median)")
     if plan.min_free_share:
         axes[0].plot(days, total * (1 - plan.min_free_share), color="#D55E00", linewidth=1.2, linestyle="--",
@@ -51,7 +51,7 @@ def fan_chart(found: Answers) -> Figure:
                      label="alerts" if percent == plan.alerts_percent[0] else None)
     axes[0].set_ylabel("data, GiB" if plan.is_pool else "file system, GiB")
     if plan.is_pool:
-        _fan(axes[1], days, told["metadata_used"] / 1024**2, colour)
+        draw_fan(axes[1], days, told["metadata_used"] / 1024**2, colour)
         axes[1].axhline(found.capacity.metadata_bytes / 1024**2, color="#000000", linewidth=1.4)
         axes[1].set_ylabel("metadata, MiB")
     for one in axes:
@@ -64,8 +64,12 @@ def fan_chart(found: Answers) -> Figure:
     return figure
 
 
-def _fan(axes: Axes, days: Floats, quantiles: Floats, colour: str) -> None:
-    axes.fill_between(days, quantiles[0], quantiles[4], color=colour, alpha=0.2, linewidth=0,
-                      label=f"{LEVEL:.0%} of replications")
-    axes.fill_between(days, quantiles[1], quantiles[3], color=colour, alpha=0.35, linewidth=0, label="half of them")
-    axes.plot(days, quantiles[2], color=colour, linewidth=1.8, label="median")
+def draw_fan(axes: Axes, days: Floats, quantiles: Floats, colour: str, of: str = "replications") -> None:
+    """Bands of quantiles, shape (3 or 5, days): the ends, with five the half in the middle too, and the median."""
+    middle = len(quantiles) // 2
+    axes.fill_between(days, quantiles[0], quantiles[-1], color=colour, alpha=0.2, linewidth=0,
+                      label=f"{LEVEL:.0%} of {of}")
+    if middle > 1:
+        axes.fill_between(days, quantiles[1], quantiles[-2], color=colour, alpha=0.35, linewidth=0,
+                          label="half of them")
+    axes.plot(days, quantiles[middle], color=colour, linewidth=1.8, label="median")

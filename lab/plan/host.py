@@ -16,6 +16,7 @@ from lab.model.distributions import Distribution, stream
 from lab.model.fleet_plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
 from lab.model.footprint import ROOM_BYTES, Amount, Footprint, container_footprint, image_costs
 from lab.model.image_content import Entry, ImageContent, Kind
+from lab.model.metadata_space import reserve_blocks
 from lab.model.parameters import LogCosts, Parameters
 from lab.model.storage import PoolFull
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
@@ -67,37 +68,66 @@ def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> 
     Raises InputError where the exact model cannot do a workload's steps, or an image does not fit.
     """
     pool = variant.spec.driver == "devicemapper"
-    empty = empty_storage(variant.spec, plan.pool.data_bytes, parameters)
+    data_bytes, metadata_bytes = planned_sizes(plan)
+    empty = empty_storage(variant.spec, data_bytes, metadata_bytes if pool else 0, parameters)
     capacity = Capacity(variant.spec, UNBOUNDED_BYTES, UNBOUNDED_BYTES if pool else 0,
-                        variant.spec.chunk_size_bytes or 1, empty)
+                        variant.spec.chunk_size_bytes or 1, empty, min_free_share=0.0)
     trims = variant.trim_seconds if pool else None
     return Plan(capacity, tuple(_class(plan, one, variant, parameters) for one in plan.workload),
                 tuple(_images(plan, variant, parameters)), Upkeep(variant.prune_seconds, trims))
 
 
-def empty_storage(spec: StorageSpec, data_bytes: int, parameters: Parameters) -> Amount:
-    """What a storage of that size holds that was just set up: a larger pool has more bitmaps in its metadata."""
+def planned_sizes(plan: PlanFile) -> tuple[int, int]:
+    """The storage's data and metadata in bytes: the plan's, which LVM rounds up to whole extents."""
+    if not plan.storage.on_lvm:
+        return plan.pool.data_bytes, plan.metadata_bytes
+    return whole_extents(plan.pool.data_bytes), whole_extents(plan.metadata_bytes)
+
+
+def whole_extents(size_bytes: float) -> int:
+    """Bytes, rounded up to whole extents."""
+    return math.ceil(size_bytes / EXTENT_BYTES) * EXTENT_BYTES
+
+
+def reserve_bytes(metadata_bytes: int) -> int:
+    """What the kernel keeps of a pool's metadata for its own commits, and shows as used: a tenth, at most 16 MiB.
+
+    >>> reserve_bytes(75 * 1024**2) // 4096, reserve_bytes(1024**3) // 4096
+    (1920, 4096)
+    """
+    return reserve_blocks(metadata_bytes // METADATA_BLOCK_BYTES) * METADATA_BLOCK_BYTES
+
+
+def empty_storage(spec: StorageSpec, data_bytes: int, metadata_bytes: int, parameters: Parameters) -> Amount:
+    """What a storage of those sizes holds that was just set up; without the reserve for ``metadata_bytes`` = 0.
+
+    A larger pool has more bitmaps in its metadata, and larger metadata a larger reserve.
+    """
     disk = max(_SMALLEST_DISK_BYTES, data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES)
     if spec.storage == "loop-lvm":       # which the model has with the sizes of Docker's defaults only
         spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size": spec.chunk_size_bytes})
-    return _empty(spec, disk, parameters.log)
+    bare = _without_reserve(spec, disk, parameters.log)
+    return replace(bare, metadata_bytes=bare.metadata_bytes + reserve_bytes(metadata_bytes))
 
 
 @lru_cache(maxsize=64)
-def _empty(spec: StorageSpec, disk_bytes: int, costs: LogCosts) -> Amount:
-    return capacity_of(spec, disk_bytes, costs).empty
+def _without_reserve(spec: StorageSpec, disk_bytes: int, costs: LogCosts | None) -> Amount:
+    """Of a storage on that disk, whose metadata have the size that its shares give, and not the plan's."""
+    built = capacity_of(spec, disk_bytes, costs)
+    return replace(built.empty, metadata_bytes=built.empty.metadata_bytes - reserve_bytes(built.metadata_bytes))
 
 
 def planned_capacity(plan: PlanFile, parameters: Parameters) -> Capacity:
     """The storage's sizes as the file has them.  Raises InputError where the metadata do not hold an empty pool."""
-    spec, pool = plan.storage, plan.pool
+    data_bytes, metadata_bytes = planned_sizes(plan)
     if not plan.is_pool:
-        return Capacity(spec, pool.data_bytes, 0, 1, empty_storage(spec, pool.data_bytes, parameters))
+        return Capacity(plan.storage, data_bytes, 0, 1, empty_storage(plan.storage, data_bytes, 0, parameters),
+                        min_free_share=plan.min_free_share)
     group = None
-    if spec.on_lvm:
-        data, metadata = (-(-size // EXTENT_BYTES) for size in (pool.data_bytes, plan.metadata_bytes))
-        group = VolumeGroup(data + 2 * metadata + pool.free_bytes // EXTENT_BYTES, data, metadata)
-    found = pool_capacity(spec, pool.data_bytes, plan.metadata_bytes, group, parameters)
+    if plan.storage.on_lvm:
+        data, metadata = data_bytes // EXTENT_BYTES, metadata_bytes // EXTENT_BYTES
+        group = VolumeGroup(data + 2 * metadata + plan.pool.free_bytes // EXTENT_BYTES, data, metadata)
+    found = pool_capacity(plan, data_bytes, metadata_bytes, group, parameters)
     if found.empty.metadata_bytes >= found.metadata_bytes:
         raise InputError(f"pool.metadata: {found.metadata_bytes} B do not hold an empty pool, which takes "
                          f"{found.empty.metadata_bytes} B", where=str(plan.path),
@@ -105,16 +135,16 @@ def planned_capacity(plan: PlanFile, parameters: Parameters) -> Capacity:
     return found
 
 
-def pool_capacity(spec: StorageSpec, data_bytes: int, metadata_bytes: int, group: VolumeGroup | None,
+def pool_capacity(plan: PlanFile, data_bytes: int, metadata_bytes: int, group: VolumeGroup | None,
                   parameters: Parameters) -> Capacity:
-    """A pool of those sizes, or, on LVM, as its volume group is laid out."""
-    chunk = spec.chunk_size_bytes or 1
+    """The plan's pool with those sizes, or, on LVM, as its volume group is laid out."""
+    spec, chunk = plan.storage, plan.storage.chunk_size_bytes or 1
     if group is not None:
         data_bytes, metadata_bytes = group.data_bytes, group.metadata_bytes
-    empty = empty_storage(spec, data_bytes, parameters)
+    empty = empty_storage(spec, data_bytes, metadata_bytes, parameters)
     extents = (group.data_extents, group.metadata_extents, group.extents) if group is not None else (0, 0, 0)
     return Capacity(spec, data_bytes // chunk * chunk, metadata_bytes // METADATA_BLOCK_BYTES * METADATA_BLOCK_BYTES,
-                    chunk, empty, *extents)
+                    chunk, empty, *extents, min_free_share=plan.min_free_share)
 
 
 def bounded(host: Plan, capacity: Capacity) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ from lab.plan.host import (
     as_planned,
     empty_storage,
     planned_capacity,
+    planned_sizes,
     pool_capacity,
     unbounded_host,
+    whole_extents,
 )
 from lab.plan.plan_file import PlanFile, kernel_metadata_bytes
 from lab.plan.workers import BATCH, Workers, batches_until
@@ -52,7 +55,7 @@ class ChunkSize:
     @property
     def group_bytes(self) -> int:
         """Data, metadata and spare."""
-        return sizing.whole_extents(self.data.high) + 2 * self.metadata.wanted
+        return whole_extents(self.data.high) + 2 * self.metadata.wanted
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ class Answers:
 
     @property
     def data_bytes(self) -> int:
-        """The smallest data size that is within the accepted risk, in whole extents."""
-        return sizing.whole_extents(self.data.high)
+        """The smallest data size that is within the accepted risk, in whole extents and whole data blocks."""
+        step = math.lcm(EXTENT_BYTES, self.plan.storage.chunk_size_bytes or 1)
+        return math.ceil(self.data.high / step) * step
 
     @property
     def chance(self) -> answers.Chance:
@@ -124,8 +128,7 @@ def answer(plan: PlanFile, parameters: Parameters, crew: Workers, effort: Effort
     hosts: list[Plan] = crew.each(unbounded_host, [(plan, one, parameters) for one in variants])
     study = Study(hosts[0], capacity, tuple((one.name, host) for one, host in
                                             zip(variants[1:], hosts[1:], strict=True)),
-                  plan.horizon_days, plan.seed, plan.min_free_share,
-                  tuple(percent / 100 for percent in plan.alerts_percent))
+                  plan.horizon_days, plan.seed, tuple(percent / 100 for percent in plan.alerts_percent))
 
     def told(done: int, of: int | None) -> None:
         progress(f"{done}{f' of {of}' if of else ''} replications")
@@ -161,13 +164,15 @@ def _sizes(plan: PlanFile, parameters: Parameters, study: Study, found: list[Rep
     """What the planned host needs, or that of an alternative."""
     peaks = [one.demand if name is None else one.others[name] for one in found if name is None or one.others]
     left = 1 - plan.min_free_share
-    data = sizing.needed([one.data_bytes for one in peaks], plan.risk).over(left)
+    data = sizing.needed([one.data_bytes for one in peaks], plan.risk).to(lambda used: used / left)
     if not plan.is_pool:
         return data, None
-    # the bitmaps of the size that is told instead of those of the planned one
-    bitmaps = (empty_storage(variant.spec, max(plan.pool.data_bytes, int(data.high)), parameters).metadata_bytes
-               - empty_storage(variant.spec, plan.pool.data_bytes, parameters).metadata_bytes)
-    simulated = sizing.needed([one.metadata_bytes for one in peaks], plan.risk).over(left, bitmaps)
+    # the size that is told has bitmaps and a reserve of its own, and not those of the pool that the peaks are of
+    data_bytes, metadata_bytes = planned_sizes(plan)
+    planned = empty_storage(variant.spec, data_bytes, metadata_bytes, parameters).metadata_bytes
+    bare = empty_storage(variant.spec, max(data_bytes, int(data.high)), 0, parameters).metadata_bytes
+    simulated = sizing.needed([one.metadata_bytes - planned + bare for one in peaks], plan.risk).to(
+        lambda used: sizing.size_with_reserve(used, left))
     layers = sum(len(image.layers) for image in study.demand.images)
     return data, sizing.metadata_sizes(data.high, variant.spec.chunk_size_bytes or 1,
                                        sizing.devices_of(found, layers), simulated)
@@ -194,7 +199,7 @@ def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study)
     """The planned layout, and the size that is told, in all replications; others in those that have alternatives."""
     plan, spec = first.plan, first.plan.storage
     lone = replace(study, others=())
-    sized = (pool_capacity(spec, first.data_bytes, first.metadata.wanted, None, parameters) if first.metadata
+    sized = (pool_capacity(plan, first.data_bytes, first.metadata.wanted, None, parameters) if first.metadata
              else replace(study.capacity, data_bytes=first.data_bytes))
     near = tuple(one.number for one in first.replications if _may_limit(one, sized, study))
     runs = _runs(crew, lone, (sized,), near)
@@ -205,7 +210,7 @@ def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study)
         return tuple(told)
     working = sizing.working_layout(group, percent, spec.chunk_size_bytes or 1, first.metadata.wanted)
     layouts = [sizing.documented_layout(group, percent), *([working] if working is not None else [])]
-    capacities = tuple(pool_capacity(spec, 0, 0, one.group, parameters) for one in layouts)
+    capacities = tuple(pool_capacity(plan, 0, 0, one.group, parameters) for one in layouts)
     some = tuple(one.number for one in first.replications if one.others)
     runs = _runs(crew, lone, capacities, some)
     planned = sizing.layout(f"as planned in {plan.name}", group, percent)
@@ -226,9 +231,10 @@ def _limited(outcome: Outcome) -> bool:
 
 def _may_limit(one: Replication, capacity: Capacity, study: Study) -> bool:
     """Whether the demand comes so near to the size that somebody may notice it: else nobody does, and none is run."""
-    left = 1 - study.min_free_share
-    return one.demand.data_bytes > left * capacity.data_bytes or (
-        capacity.is_pool and one.demand.metadata_bytes > left * capacity.metadata_bytes)
+    left, empty, planned = 1 - capacity.min_free_share, capacity.empty, study.capacity.empty
+    data = one.demand.data_bytes - planned.data_bytes + empty.data_bytes
+    metadata = one.demand.metadata_bytes - planned.metadata_bytes + empty.metadata_bytes
+    return data >= left * capacity.data_bytes or (capacity.is_pool and metadata >= left * capacity.metadata_bytes)
 
 
 def _runs(crew: Workers, study: Study, capacities: tuple[Capacity, ...], numbers: tuple[int, ...]
@@ -248,5 +254,5 @@ def group_for(found: Answers) -> VolumeGroup | None:
     for _ in range(sizing.STEPS_WANTED):
         grown = -(-grown * (100 + percent) // 100)
     by_rule = kernel_metadata_bytes(grown * EXTENT_BYTES, spec.chunk_size_bytes or 1)
-    metadata = max(found.metadata.wanted, sizing.whole_extents(by_rule)) // EXTENT_BYTES
+    metadata = max(found.metadata.wanted, whole_extents(by_rule)) // EXTENT_BYTES
     return VolumeGroup(grown + 2 * metadata, data, metadata)

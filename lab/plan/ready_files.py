@@ -7,7 +7,7 @@ The lab runs none of it.  The commands are those of Docker's manual set-up of di
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import Alert
@@ -20,9 +20,11 @@ SCRIPT, PROFILE_FILE, DAEMON, ALERTS = "create-pool.sh", f"{PROFILE}.profile", "
 
 
 def ready_files(found: Answers) -> dict[str, str]:
-    """File name -> text.  Script and profile only where LVM makes the pool by hand."""
+    """File name -> text.  Script and profile only where LVM makes the pool by hand; no rules without alerts."""
     group = group_for(found)
-    files = {DAEMON: daemon_json(found, group), ALERTS: alerts_yaml(found)}
+    files = {DAEMON: daemon_json(found, group)}
+    if found.alerts:
+        files[ALERTS] = alerts_yaml(found)
     if group is not None and found.plan.storage.storage == "direct-lvm":
         files |= {SCRIPT: script(found, group), PROFILE_FILE: profile(found.plan.storage)}
     return files
@@ -103,19 +105,28 @@ def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
 
 
 def alerts_yaml(found: Answers) -> str:
-    """Rules as Prometheus takes them.  The metrics' names are to be replaced by those of whatever exports them."""
-    data, metadata = (("thin_pool_data_percent", "thin_pool_metadata_percent") if found.plan.is_pool
+    """Rules as Prometheus takes them, each with what it was worth in the replications."""
+    return rules_yaml(f'the plan "{found.plan.name}"', [(one.percent, _worth(one, found)) for one in found.alerts],
+                      is_pool=found.plan.is_pool)
+
+
+def rules_yaml(whose: str, alerts: Sequence[tuple[int, str]], *, is_pool: bool) -> str:
+    """Rules for alerts at so many percent, rising, each with a comment; the last one is critical.
+
+    The metrics' names are to be replaced by those of whatever exports them.
+    """
+    data, metadata = (("thin_pool_data_percent", "thin_pool_metadata_percent") if is_pool
                       else ("filesystem_used_percent", None))
-    lines = [f'# Alerts of the plan "{found.plan.name}".  Put your exporter\'s metrics for {data}'
-             f"{f' and {metadata}' if metadata else ''} in.",
-             "# On a host: lvs --noheadings -o data_percent,metadata_percent docker/thinpool" if found.plan.is_pool
+    metrics = data if metadata is None else f"{data} and {metadata}"
+    lines = [f"# Alerts of {whose}.  Put your exporter's metrics for {metrics} in.",
+             "# On a host: lvs --noheadings -o data_percent,metadata_percent docker/thinpool" if is_pool
              else "# On a host: df --output=pcent /var/lib/docker",
              "groups:", "  - name: container-storage", "    rules:"]
-    for number, alert in enumerate(found.alerts):
-        severity = "critical" if number == len(found.alerts) - 1 else "warning"
-        lines += [f"      # {_worth(alert, found)}", *_rule("Data", data, alert.percent, severity)]
+    for number, (percent, comment) in enumerate(alerts):
+        severity = "critical" if number == len(alerts) - 1 else "warning"
+        lines += [f"      # {comment}", *_rule("Data", data, percent, severity)]
         if metadata is not None:
-            lines += _rule("Metadata", metadata, alert.percent, severity)
+            lines += _rule("Metadata", metadata, percent, severity)
     return "\n".join(lines) + "\n"
 
 

@@ -14,21 +14,24 @@ said, and how many replications would do without.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.model.metadata_space import RESERVE_MAX_BLOCKS
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import LEVEL, rank_interval
 from lab.plan.ensemble import Replication
+from lab.plan.host import whole_extents
 from lab.plan.plan_file import KERNEL_MIN_BYTES, kernel_metadata_bytes
 from lab.units import METADATA_BLOCK_BYTES
 
 _EULER = 0.5772156649015329
 _RESAMPLES = 400
+_RESERVE_SHARE = 0.1
 
 ENTRIES_PER_LEAF = 126
 """thin_metadata_size of thin-provisioning-tools: mappings that it counts for one metadata block."""
@@ -56,12 +59,9 @@ class Needed:
         """From so many on its upper end is counted."""
         return replications_to_count(self.at_risk)
 
-    def over(self, share: float, plus: float = 0.0) -> Needed:
-        """The same with something added, and of something of which only a share may be used."""
-        def of(value: float) -> float:
-            return (value + plus) / share
-
-        return Needed(self.at_risk, of(self.estimate), of(self.low), of(self.high), self.n, self.how)
+    def to(self, size_of: Callable[[float], float]) -> Needed:
+        """The same of something that grows with it."""
+        return replace(self, estimate=size_of(self.estimate), low=size_of(self.low), high=size_of(self.high))
 
 
 def replications_to_count(risk: float) -> int:
@@ -107,7 +107,7 @@ class MetadataSizes:
     devices: int
     """Thin devices that the tool's form was given."""
     simulated: Needed | None
-    """By the exact model's trees, with what must stay free; None without replications of it."""
+    """By the exact model's trees, with the kernel's reserve and what must stay free; None without replications."""
 
     @property
     def wanted(self) -> int:
@@ -123,6 +123,22 @@ def metadata_sizes(data_bytes: float, chunk_bytes: int, devices: int, simulated:
                          devices, simulated)
 
 
+def size_with_reserve(used_bytes: float, usable_share: float) -> float:
+    """The smallest metadata that hold so much within a share of them, next to the kernel's reserve.  Bytes.
+
+    The reserve is the lesser of 16 MiB and a tenth (``reserve_blocks``), so the size wanted is the lesser of the one
+    that a reserve of 16 MiB asks for and the one that a reserve of a tenth does: no size has to be tried.
+
+    >>> mib = 1024**2
+    >>> [round(size_with_reserve(used * mib, 0.9) / mib, 2) for used in (40, 400)]
+    [50.0, 462.22]
+    """
+    with_most = (used_bytes + RESERVE_MAX_BLOCKS * METADATA_BLOCK_BYTES) / usable_share
+    if usable_share <= _RESERVE_SHARE:          # a tenth of reserve leaves nothing that may be used
+        return with_most
+    return min(with_most, used_bytes / (usable_share - _RESERVE_SHARE))
+
+
 def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
     """What thin_metadata_size (thin-provisioning-tools 0.9) says.
 
@@ -136,11 +152,6 @@ def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
 def devices_of(replications: Sequence[Replication], image_layers: int) -> int:
     """Thin devices at most: of the containers that run, and of the images' layers."""
     return DEVICES_PER_CONTAINER * max(one.demand.live for one in replications) + image_layers
-
-
-def whole_extents(size_bytes: float) -> int:
-    """Bytes, rounded up to whole extents."""
-    return math.ceil(size_bytes / EXTENT_BYTES) * EXTENT_BYTES
 
 
 # -- LVM's autoextend -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from lab.units import format_bytes
 def verdict(found: Answers) -> str:
     """Whether the planned storage holds, and what would."""
     plan, chance = found.plan, found.chance
-    word = {True: "holds", False: "does not hold", None: "may hold: the replications leave it open"}[found.holds]
+    word = {True: "holds", False: "does not hold", None: "may hold (the replications leave it open)"}[found.holds]
     said = (f"{format_bytes(found.capacity.data_bytes)} {word}: something is refused, or has to wait, within "
             f"{plan.horizon_days:g} d with probability {percent(chance)}, and {plan.accepted_risk_percent:g} % is "
             f"accepted. ")
@@ -73,7 +73,7 @@ def percent(chance: Chance) -> str:
     >>> percent(Chance(3, 50))
     '6 % (2.4 to 14 %; 3 of 50)'
     """
-    return (f"{_points(chance.value)} % ({_points(chance.low)} to {_points(chance.high)} %; {chance.hits} of "
+    return (f"{points(chance.value)} % ({points(chance.low)} to {points(chance.high)} %; {chance.hits} of "
             f"{chance.n})")
 
 
@@ -99,7 +99,7 @@ def short(chance: Chance) -> str:
     >>> short(Chance(0, 50))
     '0 % (0 to 5.1)'
     """
-    return f"{_points(chance.value)} % ({_points(chance.low)} to {_points(chance.high)})"
+    return f"{points(chance.value)} % ({points(chance.low)} to {points(chance.high)})"
 
 
 def change(one: Difference) -> str:
@@ -116,10 +116,10 @@ def _signed(size_bytes: float) -> str:
     return f"{'+' if size_bytes > 0 else ''}{format_bytes(round(size_bytes))}"
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
     """A share in percent, with two digits.
 
-    >>> _points(1.0), _points(0.0513)
+    >>> points(1.0), points(0.0513)
     ('100', '5.1')
     """
     value = 100 * share

@@ -136,7 +136,7 @@ def _reading(sample: Sample, name: str, wanted: str | None, repairs: Repairs) ->
         named = [pool for pool in pools if wanted is None or pool.pool in (wanted, "")]
         if len(named) > 1:
             raise InputError("several pools: " + ", ".join(sorted({repr(pool.pool) for pool in named})),
-                             where=f"{name}:{section.line}", remedy="choose one of them by its name")
+                             where=f"{name}:{section.line}", remedy="choose one of them by its name, with --pool-name")
         if named and named[0].failed:
             repairs.add("failed pool", "left out: the pool showed Fail and told no counts", sample.line)
             return None
@@ -192,7 +192,7 @@ def _refuse_alternation(found: Sequence[TimedReading], name: str) -> None:
         if pool and pool != current:
             if pool in left:
                 raise InputError(f"several pools in turn: {pool!r} and {current!r}", where=f"{name}:{timed.line}",
-                                 remedy="choose one of them by its name")
+                                 remedy="choose one of them by its name, with --pool-name")
             left.add(current)
             current = pool
 

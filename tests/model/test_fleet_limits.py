@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def test_the_daemon_refuses_while_less_than_a_tenth_is_free() -> None:
     assert run.reached[0.8] == pytest.approx(80.0)
     assert run.reached[0.9] == pytest.approx(90.0)
     assert run.reached[1.0] is None
+
+
+@pytest.mark.parametrize(("share", "started"), [(0.0, 10), (0.3, 7), (0.995, 0)])
+def test_another_share_may_have_to_be_free(share: float, started: int) -> None:
+    capacity = replace(pool(1010, autoextend_threshold=100), min_free_share=share)
+    _, run = ran(Plan(capacity, (kind(every(10.0), Constant(1e6), footprint((0.0, 100))),)), days=105 / 86_400)
+    assert run.started["web"] == started            # 10 MiB and 100 each, of 1008 MiB in whole extents
+
+
+def test_a_file_system_refuses_nothing_whatever_the_share() -> None:
+    capacity = Capacity(spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(MIB, 0, 0), min_free_share=0.9)
+    _, run = ran(Plan(capacity, (kind(every(100.0), Constant(1e5), footprint((0.0, 10))),)), days=0.005)
+    assert (run.started["web"], run.count("refused")) == (4, 0)
 
 
 def test_the_daemon_refuses_for_want_of_metadata_as_well() -> None:

@@ -355,3 +355,63 @@ def test_the_document_is_json_with_every_repair() -> None:
     assert document["log"]["repairs"] == []
     assert document["method"] == "moving-block bootstrap"
     assert [item["share"] for item in document["data"]["reaches"]] == [0.8, 0.9, 1.0]
+
+
+# --- the highest level
+
+
+def test_the_highest_level_is_the_last_one_of_steady_growth() -> None:
+    highest = forecast(steady(30), horizon_days=90, paths=1000).data.highest
+    assert (highest.low_bytes, highest.level_bytes, highest.high_bytes) == (
+        pytest.approx(130 * GIB), pytest.approx(130 * GIB), pytest.approx(130 * GIB))
+
+
+def test_a_pool_as_large_as_the_highest_level_is_full_with_just_that_risk() -> None:
+    growth, options = growth_of(normal_log(60, 3)), {"horizon_days": 60, "paths": 1000, "seed": 2}
+    level = forecast(growth, **options, risk=0.05).data.highest.level_bytes  # type: ignore[arg-type]
+    assert level is not None
+
+    def full(total: int) -> float:
+        found = forecast(growth, **options, data_total_bytes=total)  # type: ignore[arg-type]
+        return found.data.chances[-1].probability
+
+    assert full(math.floor(level) + 2) <= 0.05 <= full(math.floor(level) - 2)
+
+
+def test_a_rise_within_a_day_counts_for_the_highest_level() -> None:
+    levels = [10 * GIB + value for value in ([0.0] * 12 + [5 * GIB] + [0.0] * 11) * 14] + [10 * GIB]
+    found = forecast(growth_of(log(levels, step=3600.0)), horizon_days=7, paths=500)
+    assert found.data.highest.level_bytes == pytest.approx(15 * GIB)
+
+
+def test_too_few_paths_tell_no_highest_level() -> None:
+    highest = forecast(steady(30), horizon_days=30, paths=100, risk=0.01).data.highest
+    assert (highest.level_bytes, highest.low_bytes, highest.high_bytes) == (None, None, None)
+
+
+def test_either_is_full_at_least_as_often_as_each_and_at_most_as_both() -> None:
+    rng = np.random.default_rng(6)
+    data = (50 * GIB + np.cumsum(rng.normal(GIB / 2, 3 * GIB, 40))).clip(0)
+    metadata = (600 * MIB + np.cumsum(rng.normal(5 * MIB, 30 * MIB, 40))).clip(0)
+    found = forecast(growth_of(log(data.tolist(), metadata=metadata.tolist())), horizon_days=60, paths=500)
+    assert found.metadata is not None
+    for one, other, either in zip(found.data.chances, found.metadata.chances, found.full, strict=True):
+        assert max(one.probability, other.probability) <= either.probability
+        assert either.probability <= one.probability + other.probability + 1e-12
+
+
+def test_other_metadata_keep_another_reserve() -> None:
+    """Of 1 GiB the reserve is 4096 blocks, of 64 MiB a tenth of its 16,384."""
+    growth = growth_of(log([10.0 * GIB] * 20, metadata=[30.0 * MIB] * 20))
+    as_logged, smaller = (forecast(growth, horizon_days=30, paths=10, metadata_total_bytes=total).metadata
+                          for total in (None, 64 * MIB))
+    assert as_logged is not None
+    assert smaller is not None
+    assert as_logged.used_bytes == 30 * MIB
+    assert smaller.used_bytes == 30 * MIB - (4096 - 1638) * 4096
+
+
+@pytest.mark.parametrize("risk", [0.0, 1.0, -0.1, math.nan])
+def test_a_risk_that_is_none_is_refused(risk: float) -> None:
+    with pytest.raises(InputError, match="a risk of"):
+        forecast(steady(30), horizon_days=30, risk=risk)

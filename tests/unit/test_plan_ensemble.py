@@ -17,9 +17,10 @@ from scipy.stats import norm
 from lab.errors import RigError
 from lab.model.arrivals import every, poisson
 from lab.model.distributions import Constant, Exponential
+from lab.model.fleet import Fleet
 from lab.model.fleet_plan import Capacity, ContainerClass, Plan
 from lab.plan.answers import days_of, risks
-from lab.plan.ensemble import NEVER, Replication, SizedFleet, Study, run_batch, seed_of
+from lab.plan.ensemble import NEVER, Replication, Study, run_batch, seed_of
 from lab.plan.host import UNBOUNDED_BYTES, bounded
 from lab.plan.workers import Workers, batches_until, workers
 
@@ -38,7 +39,7 @@ def study(capacity: Capacity, *classes: ContainerClass, days: float = 2.0, other
           min_free: float = 0.1) -> Study:
     endless = replace(capacity, data_bytes=UNBOUNDED_BYTES, metadata_bytes=UNBOUNDED_BYTES, data_extents=0,
                       metadata_extents=0, extents=0)
-    return Study(Plan(endless, classes), capacity, others, days, 3, min_free, (0.8, 0.9))
+    return Study(Plan(endless, classes), replace(capacity, min_free_share=min_free), others, days, 3, (0.8, 0.9))
 
 
 def busy(data_mib: int, **options: Any) -> Study:
@@ -68,8 +69,7 @@ def test_constant_growth_reaches_each_mark_on_the_day_that_a_division_gives() ->
 def test_the_probability_of_a_full_pool_is_the_count_over_the_replications() -> None:
     told = busy(84, days=1.0, min_free=0.0)
     full = next(risk for risk in risks(all_of(told, 30), 1.0) if risk.name == "data full").by_horizon
-    runs = [SizedFleet(bounded(told.demand, told.capacity), seed_of(3, number), 0.0, 1.0).run(1.0)
-            for number in range(30)]
+    runs = [Fleet(bounded(told.demand, told.capacity), seed_of(3, number)).run(1.0) for number in range(30)]
     assert full.hits == sum(run.peak.data_bytes >= told.capacity.data_bytes for run in runs)
     assert 0 < full.hits < 30
     assert full.low < full.value < full.high

@@ -9,9 +9,21 @@ import pytest
 from lab.errors import InputError
 from lab.model.distributions import Constant, Empirical, Exponential, Gamma, LogNormal
 from lab.plan.flags import Flags, plan_of_flags, text_of
-from lab.plan.plan_file import PlanFile, kernel_metadata_bytes, load_plan, read_plan
+from lab.plan.plan_file import (
+    Containers,
+    ImageTags,
+    PlanFile,
+    PoolSizes,
+    Routine,
+    kernel_metadata_bytes,
+    load_plan,
+    read_plan,
+)
+from lab.scenario import StepsWorkload
+from lab.scenario_steps import Part
 
 PLANS = sorted((Path(__file__).parents[2] / "scenarios" / "plans").glob("*.yaml"))
+PAGE = Path(__file__).parents[2] / "docs" / "plan.md"
 MIB, GIB = 1024**2, 1024**3
 GOOD = """\
 name: good
@@ -119,3 +131,17 @@ def test_the_shipped_plans_can_be_read(path: Path) -> None:
 
 def test_four_plans_are_shipped() -> None:
     assert [path.stem for path in PLANS] == ["build-farm", "ci-host", "log-host", "web-host"]
+
+
+# -- the page on plans -------------------------------------------------------------------------------------
+
+def test_the_plan_on_the_page_can_be_read() -> None:
+    text = PAGE.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    assert read(text).name == "my-host"
+
+
+@pytest.mark.parametrize("section", [PlanFile, PoolSizes, ImageTags, Routine, Containers])
+def test_every_key_is_on_the_page(section: type[Part]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    missing = [key for key in set(section.keys()) - set(StepsWorkload.keys()) if key not in page]
+    assert missing == []
