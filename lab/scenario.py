@@ -245,8 +245,8 @@ class Scenario(Part):
         for number, spec in enumerate(self.storages):
             _metadata_fits(spec, self.machine, ("storages", number))
             if spec.throttle is not None and isinstance(self.machine, HostSpec):
-                raise problem("throttle is QEMU's, and a host's own disk has none", key=("storages", number, "throttle"),
-                              remedy="delete it, or measure in the lab's own VM")
+                raise problem("throttle is QEMU's, and a host's own disk has none",
+                              key=("storages", number, "throttle"), remedy="delete it, or name no ssh host")
         return self
 
     def cells(self) -> tuple[Cell, ...]:

@@ -19,8 +19,9 @@ from pydantic import Field, StrictBool, StrictInt
 from lab.advise.options import Option
 from lab.advise.profile import Backing, Distribution, Profile
 from lab.advise.versions import older
-from lab.scenario import Storage, Target
+from lab.scenario import Target
 from lab.scenario_steps import Part
+from lab.scenario_storage import Storage
 from lab.scenario_yaml import parse
 
 RULES_FILE = "constraints.yaml"

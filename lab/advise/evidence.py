@@ -23,7 +23,6 @@ from lab.analysis.words import counted, records, unique
 from lab.errors import InputError
 from lab.order import SETUP
 from lab.records import CANDIDATE
-from lab.scenario import Target
 from lab.store import Run, open_run
 
 if TYPE_CHECKING:

@@ -65,8 +65,8 @@ def variation_blocks(facts: Facts) -> list[str]:
              for name, part in parts.items() if len(part)
              for row in [max(records(part), key=lambda row: float(row["variation"]))]]
     return [pace_sentence(pace_of_rows(facts.frame)),
-            "Coefficient of variation over the repetitions, %, timings at one pace: the median over phases and jobs, and "
-            "the worst:",
+            "Coefficient of variation over the repetitions, %, timings at one pace: the median over phases and jobs, "
+            "and the worst:",
             table(["storage", *parts], rows),
             paragraph([f"Over the repetitions, {said}.", f"The {'; the '.join(worst)}."])]
 

@@ -43,7 +43,7 @@ class FoundTiming(_Record):
 
 
 class Proof(_Record):
-    """``found``: draws with a regression in any timing, of all draws.  ``pairs``: those of one draw, of ``measured``."""
+    """``found``: draws with a regression in any timing.  ``pairs``: those of one draw, out of ``measured`` ones."""
 
     schema_version: int = SCHEMA_VERSION
     run: str

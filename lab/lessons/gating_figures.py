@@ -107,7 +107,7 @@ def _detectable(table: pd.DataFrame) -> Figure | None:
     axes.set_xlim(min(pairs) - 0.5, max(pairs) + 0.5)
     axes.set_xlabel("pairs")
     axes.set_ylabel("smallest worsening found, % (log)")
-    figure.legend(loc="outside center right", frameon=False)
+    figure.legend(loc="outside right center", frameon=False)
     plots.entitle(figure, "What the gate can find")
     return figure
 

@@ -97,12 +97,12 @@ def answer(ensemble: Ensemble, choice: Choice) -> Answer:
     if demand.is_pool:
         asked = metadata_asked(ensemble, choice)
         events.append(("metadata full", first_days(asked, days, choice.metadata_bytes)))
-        metadata = needed(asked[:, -1].tolist(), choice.risk).over(left)
+        metadata = needed(asked[:, -1].tolist(), choice.risk).to(lambda used: used / left)
     raised = first_days(data, days, choice.alert_percent / 100 * choice.data_bytes)
     return Answer(choice, tuple(_risk(name, when, days) for name, when in events),
                   days_of(f"{choice.alert_percent} % of data", (raised * DAY_SECONDS).tolist()),
                   _alert(choice.alert_percent, raised, refused),
-                  needed(data[:, -1].tolist(), choice.risk).over(left), metadata)
+                  needed(data[:, -1].tolist(), choice.risk).to(lambda used: used / left), metadata)
 
 
 def refused_days(ensemble: Ensemble, choice: Choice) -> Floats:
@@ -223,7 +223,7 @@ def by_risk(ensemble: Ensemble, choice: Choice, risks: Sequence[float]) -> pd.Da
     import pandas as pd
 
     peaks, left = ensemble.demands[choice.variant].data_bytes[:, -1].tolist(), granted_share(ensemble, choice)
-    found = [needed(peaks, risk).over(left) for risk in risks]
+    found = [needed(peaks, risk).to(lambda used: used / left) for risk in risks]
     return pd.DataFrame([(100 * one.at_risk, words.interval(one), one.how, one.n, one.replications_to_count)
                          for one in found],
                         columns=["accepted risk, %", "data", "how", "replications", "replications to count it"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ def test_every_command_that_is_printed_would_run(tmp_path: Path, told: Profile) 
     for words in commands:
         assert words[:2] == ["lab", "run"]
         scenario = load_scenario(ROOT / words[2])
-        only = [value for name, value in zip(words, words[1:], strict=False) if name == "--only"]
+        only = [value for name, value in pairwise(words) if name == "--only"]
         assert plan(Arms(scenario), "box", only=only)
         if "--repeat-until" in words:
             parse_repeat_until(words[words.index("--repeat-until") + 1], {"candidate": scenario}, max_repetitions=10,
