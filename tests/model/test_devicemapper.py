@@ -20,15 +20,16 @@ LAYERS = 5
 """The base device and the four layers of lab/app:1; the init layer and the container follow."""
 
 
-def measured(label: str) -> dict[int, DumpedThin]:
-    """The devices of the first repetition's cell in which one container wrote into a file of its image."""
+def measured(label: str) -> list[dict[int, DumpedThin]]:
+    """The devices of each repetition's cell in which one container wrote into a file of its image."""
+    found = []
     for file in sorted(RAW.glob("*/cell.json")):
         told = json.loads(file.read_text())
         if (told["storage"], told["target"], told["workload"]) == (label, "layer", "image"):
             thins = read_thin_dump(file.parent / "thin_dump.xml.gz").thins
             if max(thins) <= LAYERS + 4:
-                return thins
-    pytest.fail(f"no measured cell of {label}")
+                found.append(thins)
+    return found
 
 
 def own_blocks(thins: dict[int, set[tuple[int, int]]]) -> list[set[int]]:
@@ -56,16 +57,21 @@ def simulated(chunk: int) -> ThinPool:
 
 @pytest.mark.parametrize(("label", "chunk_kib"), [("direct-64k", 64), ("direct-128k", 128), ("direct-lvm", 512)])
 def test_every_layer_takes_just_the_blocks_that_the_kernel_mapped(label: str, chunk_kib: int) -> None:
-    kernel = own_blocks({number: set(zip(thin.virtual_blocks.tolist(), thin.data_blocks.tolist(), strict=True))
-                         for number, thin in measured(label).items()})
+    """In every set-up; once in all, the kernel put one block of a folder into another allocation group."""
     pool = simulated(chunk_kib * 1024)
     model = own_blocks({number: {(int(block), int(thin.blocks[block])) for block in thin.mapped()}
                         for number, thin in pool.thins.items()})
-    for height in range(LAYERS + 1):
-        assert model[height] == kernel[height], f"device {height + 1}"
+    kernels = [own_blocks({number: set(zip(thin.virtual_blocks.tolist(), thin.data_blocks.tolist(), strict=True))
+                           for number, thin in thins.items()}) for thins in measured(label)]
+    other = [{height: model[height] ^ kernel[height] for height in range(LAYERS + 1)
+              if model[height] != kernel[height]} for kernel in kernels]
+    same = [kernel for kernel, layers in zip(kernels, other, strict=True) if not layers]
+    assert same, other
+    assert len(kernels) - len(same) <= 1, other
+    assert all(len(blocks) == 2 for layers in other for blocks in layers.values()), other
     data = range(4 * 640 * MIB // (chunk_kib * 1024), 5 * 640 * MIB // (chunk_kib * 1024))
-    kernel_container = {block for block in kernel[LAYERS + 1] if block not in data}     # without the image's file
-    assert model[LAYERS + 1] == kernel_container
+    for kernel in same:
+        assert model[LAYERS + 1] == {block for block in kernel[LAYERS + 1] if block not in data}    # without the file
 
 
 def test_layers_that_two_images_share_are_made_once_and_go_with_the_last() -> None:

@@ -51,7 +51,7 @@ def test_options_that_are_named_exist() -> None:
 
 
 def test_the_rules_on_the_page_are_rules(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(# rules.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "rules.yaml").write_text(block)
     found = load_rules(tmp_path / "rules.yaml")
     usual = Rules()

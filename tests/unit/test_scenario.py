@@ -75,8 +75,8 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new, 1)
 
 
-@pytest.mark.parametrize("file", sorted(file for file in SCENARIOS.rglob("*.yaml") if file.parent.name != "profiles"),
-                         ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(file for file in SCENARIOS.rglob("*.yaml")
+                                        if file.parent.name not in ("plans", "profiles")), ids=lambda file: file.name)
 def test_every_scenario_of_the_repository_loads(file: Path) -> None:
     scenario = load_scenario(file)
     ids = [cell.id for cell in scenario.cells()]
