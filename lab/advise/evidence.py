@@ -101,6 +101,11 @@ class Measured:
         freed, taken = self._growth(label, ["delete"], workload), self._growth(label, ["write"], workload)
         return None if freed is None or taken is None else (-freed, taken)
 
+    def counted(self, label: str) -> int:
+        """In how many repetitions what a storage's layer takes was counted."""
+        return len({repetition for place, own in self.values.items()
+                    if (place[0], place[1], place[4]) == (label, "layer", GROWTH) for repetition in own})
+
     def _growth(self, label: str, phases: Sequence[str], workload: str) -> float | None:
         """Of those phases together, in the repetitions that have them all."""
         found = [self.values.get((label, "layer", workload, phase, GROWTH), {}) for phase in phases]
@@ -223,9 +228,10 @@ def choose(measured: Sequence[Measured], shares: Sequence[JobShare]) -> Measured
 
 
 def choose_steps(measured: Sequence[Measured]) -> Measured | None:
-    """The run that the counts of space rest on: it has container steps on the most storages."""
-    def worth(one: Measured) -> int:
-        return sum(one.taken(label) is not None for label in one.labels)
+    """The run that counts of space rest on: it has container steps on most storages, then most repetitions."""
+    def worth(one: Measured) -> tuple[int, int]:
+        having = [label for label in one.labels if one.taken(label) is not None]
+        return len(having), max((one.counted(label) for label in having), default=0)
 
     best = max(measured, key=lambda one: (worth(one), one.folder), default=None)
-    return best if best is not None and worth(best) else None
+    return best if best is not None and worth(best)[0] else None

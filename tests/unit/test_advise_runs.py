@@ -238,6 +238,30 @@ def test_runs_that_are_no_evidence_are_left_out_by_name(tmp_path: Path) -> None:
     assert "schema version 99" in format_advice(advice)
 
 
+def test_counts_of_space_rest_on_the_run_with_most_repetitions_and_say_how_many(tmp_path: Path) -> None:
+    build(tmp_path / "a", winner("none", "layer"), growth=GROWTH, repetitions=2)
+    build(tmp_path / "b", winner("none", "layer"), growth=GROWTH, repetitions=1)
+    advice = advised(profile(0.9), tmp_path)
+    finding = statement(advice, "layer-grows-in-writes", Option("direct-lvm", "layer")).finding
+    assert (finding.folder, finding.n) == (str(tmp_path / "a"), 2)
+    assert f"({finding.folder}, n = 2)" in format_advice(advice).replace("\n        ", " ")
+
+
+def test_two_repetitions_of_a_clear_winner_claim_nothing_by_speed(tmp_path: Path) -> None:
+    text = format_advice(advised(profile(), build(tmp_path / "r", winner("direct-64k", "layer"), repetitions=2)))
+    assert "Speed decides nothing here: n = 2" in text
+    assert "lab run scenarios/reference.yaml --repetitions 3" in text
+    assert "Speed sets" not in text
+
+
+def test_a_winner_of_three_repetitions_is_named_with_n_and_the_number_behind_it(tmp_path: Path) -> None:
+    run = build(tmp_path / "r", winner("direct-64k", "layer"), noise=0.02)
+    advice = advised(profile(), run)
+    text = " ".join(format_advice(advice).split())
+    assert "First: direct-64k, data in the layer. Speed sets" in text
+    assert f"of {len(advice.ranking.ranked) - 1} behind it (95 % intervals, n = {advice.scores.n})" in text
+
+
 def test_only_useless_runs_are_refused_with_a_remedy(tmp_path: Path) -> None:
     build(tmp_path / "model", winner("loop-lvm", "layer"), accelerator=SIMULATED)
     with pytest.raises(InputError, match=r"--runs .*simulated.*lab run scenarios/reference\.yaml"):
