@@ -6,6 +6,7 @@ and counted: whole runs by name, values by number.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,9 +55,9 @@ class Measured:
 
     @property
     def folder(self) -> str:
-        """Where the run lies, from the current directory where it is below."""
+        """Where the run lies, from the current directory where that is shorter."""
         path = self.run.path.resolve()
-        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+        return min(str(path), os.path.relpath(path), key=len)
 
     @property
     def repairs_told(self) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lab.advise.advice import Advice
 from lab.advise.constraints import Rule
-from lab.advise.options import Option
+from lab.advise.options import Option, names
 from lab.advise.ranking import BY_DOCUMENTATION, Ranked, Statement
 from lab.analysis import stats
 from lab.analysis.reference_parts import percent, ratio_text
@@ -78,7 +78,7 @@ def _answer(advice: Advice) -> list[str]:
                f"({100 * stats.LEVEL:.0f} % intervals, n = {scores.n}).")
     if any(one.decided_by == BY_DOCUMENTATION and one not in slower for one in behind):
         why += " The documentation's statements set the others behind." if slower else (
-            " The order is that of the documentation's statements alone.")
+            " The order is that of the documentation's statements, and of counts of space where a run has them.")
     return _wrapped(f"First: {_either([one.option for one in ranking.first])}. {why}")
 
 
@@ -159,7 +159,7 @@ def _rules(advice: Advice) -> list[str]:
         if said:
             lines += _wrapped(f"{told.rule.effect}: {told.rule.says} [{_source(told.rule)}]", first=2, then=6)
             counts = [option for option, statement in said if statement.counts]
-            lines += _wrapped(f"counts {told.rule.effect}: {_options(counts)}" if counts else "", first=6, then=8)
+            lines += _wrapped(f"counts {told.rule.effect}: {names(counts)}" if counts else "", first=6, then=8)
             lines += _measured("a run shows otherwise", [pair for pair in said if pair[1].disagree])
             lines += _measured("a run agrees", [pair for pair in said if not pair[1].disagree])
     return ["What the documentation says, and what the runs say to it:", *lines] if lines else []
@@ -173,7 +173,7 @@ def _measured(verb: str, said: Sequence[tuple[Option, Statement]]) -> list[str]:
             told = f"{statement.finding.text} ({statement.finding.folder}, n = {statement.finding.n})"
             by_text.setdefault(told, []).append(option)
     return [line for text, options in by_text.items()
-            for line in _wrapped(f"{verb}: {_options(options)}: {text}", first=6, then=8)]
+            for line in _wrapped(f"{verb}: {names(options)}: {text}", first=6, then=8)]
 
 
 def _excluded(advice: Advice) -> list[str]:
@@ -182,7 +182,7 @@ def _excluded(advice: Advice) -> list[str]:
         by_rules.setdefault(tuple(rule.id for rule in one.rules), ([], one.rules))[0].append(one.option)
     lines = []
     for options, rules in by_rules.values():
-        lines += [f"  {_options(options)}"]
+        lines += [f"  {names(options)}"]
         for rule in rules:
             remedy = f" Instead: {rule.remedy}." if rule.remedy else ""
             lines += _wrapped(f"{rule.says} [{_source(rule)}]{remedy}", first=6, then=6)
@@ -228,18 +228,6 @@ def _either(options: Sequence[Option]) -> str:
 
 def _source(rule: Rule) -> str:
     return rule.source + (f"; removed in Docker {rule.removed_in}" if rule.removed_in else "")
-
-
-def _options(options: Iterable[Option]) -> str:
-    """Labels, each with its target where only one is there.
-
-    >>> _options([Option("loop-lvm", "layer"), Option("direct-lvm", "layer"), Option("direct-lvm", "volume")])
-    'loop-lvm (layer), direct-lvm'
-    """
-    by_label: dict[str, list[str]] = {}
-    for option in options:
-        by_label.setdefault(option.label, []).append(option.target)
-    return ", ".join(label if len(targets) > 1 else f"{label} ({targets[0]})" for label, targets in by_label.items())
 
 
 def _wrapped(text: str, *, first: int = 0, then: int = 0) -> list[str]:

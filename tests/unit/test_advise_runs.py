@@ -51,7 +51,8 @@ def profile(write: float = 0.5, *, purpose: str = "test", space: dict[str, Any] 
 
 
 def build(path: Path, speed: Speed, *, repetitions: int = 3, labels: Sequence[str] = LABELS, noise: float = 0.0,
-          accelerator: str = "tcg", growth: Growth | None = None, version: int = 1) -> Path:
+          accelerator: str = "tcg", growth: Growth | None = None, version: int = 1,
+          jobs: Sequence[str] = tuple(JOBS)) -> Path:
     """A run with those bandwidths, each repetition on a machine of another speed, and optionally container steps."""
     random_, writer = random.Random(3), RunWriter(path)
     cells: dict[str, CellRecord] = {}
@@ -68,8 +69,8 @@ def build(path: Path, speed: Speed, *, repetitions: int = 3, labels: Sequence[st
                 cells[cell] = CellRecord(storage=spec.storage, target=target, workload=workload, options=options)
                 keys: Row = {"run": path.name, "cell": cell, "storage": spec.storage, "target": target,
                              "workload": workload, "repetition": repetition, "arm": "candidate", "source": MEASURED}
-                jobs = {"image-write-4k": "write"} if workload == "image" else JOBS if workload == "fio" else {}
-                for phase, way in jobs.items():
+                ways = {"image": {"image-write-4k": "write"}, "fio": {job: JOBS[job] for job in jobs}}
+                for phase, way in ways.get(workload, {}).items():
                     value = speed(label, target, phase) * pace * random_.lognormvariate(0, noise) * MIB
                     rows.append(keys | {"phase": phase, "metric": f"{way}_bandwidth", "value": value, "unit": "B/s"})
                 if workload == "files" and growth:
@@ -298,6 +299,13 @@ def test_sequential_reads_that_no_job_measured_are_named_with_the_scenario_that_
     assert advice.scores.coverage == pytest.approx(0.7)
     assert [gap.command for gap in advice.gaps if "seq-read-1m" in gap.says] == [
         "lab run scenarios/layer-vs-volume.yaml"]
+
+
+def test_kinds_that_one_scenario_would_measure_are_one_gap(tmp_path: Path) -> None:
+    run = build(tmp_path / "r", winner("direct-lvm", "layer"), jobs=["rand-read-4k"])
+    told = [gap for gap in advised(profile(0.5, sync=0.5), run).gaps if "are not in the run" in gap.says]
+    assert [gap.command for gap in told] == ["lab run scenarios/reference.yaml"]
+    assert "rand-write-4k#2 and rand-write-4k-fdatasync would measure them" in told[0].says
 
 
 @pytest.mark.parametrize("told", [profile(0.9, sync=0.6), profile(0.1), profile(0.6, image=0.4, first=0.5)])
