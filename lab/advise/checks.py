@@ -18,6 +18,8 @@ class Finding:
     holds: bool
     text: str
     folder: str
+    n: int
+    """Repetitions of the option with the fewest."""
 
 
 def settle(check: Check, option: Option, steps: Measured) -> Finding | None:
@@ -30,8 +32,9 @@ def _keeps_deleted(option: Option, steps: Measured) -> Finding | None:
     if found is None:
         return None
     freed, taken = found
-    given = f"gave back {mib(freed)}" if freed > 0 else "gave back nothing"
-    return Finding(freed <= 0, f"deleting files that had taken {mib(taken)} {given}", steps.folder)
+    given = f"gave back {mib(freed)} at once" if freed > 0 else "gave back nothing at once"
+    return Finding(freed <= 0, f"deleting files that had taken {mib(taken)} {given}", steps.folder,
+                   steps.counted(option.label))
 
 
 def _grows_most(option: Option, steps: Measured) -> Finding | None:
@@ -47,14 +50,15 @@ def _against_other_level(option: Option, steps: Measured, took: Callable[[Measur
     """Whether the option took more, or less, than every measured storage whose driver works at the other level."""
     own = took(steps, option.label)
     labels = dict.fromkeys(other.label for other in OPTIONS if other.level != option.level)
-    others = [amount for label in labels if (amount := took(steps, label)) is not None]
+    others = {label: amount for label in labels if (amount := took(steps, label)) is not None}
     if own is None or not others:
         return None
-    least, greatest = mib(min(others)), mib(max(others))
+    smallest, largest = min(others.values()), max(others.values())
+    least, greatest = mib(smallest), mib(largest)
     level = "block level" if option.level == "file level" else "file level"
-    return Finding(own > max(others) if most else own < min(others),
+    return Finding(own > largest if most else own < smallest,
                    f"{words} {mib(own)} here and {least if least == greatest else f'{least} to {greatest}'} on those "
-                   f"at {level}", steps.folder)
+                   f"at {level}", steps.folder, min(map(steps.counted, [option.label, *others])))
 
 
 _CHECKS: Mapping[Check, Callable[[Option, Measured], Finding | None]] = {

@@ -84,6 +84,7 @@ def _ranked(one: Ranked, advice: Advice) -> dict[str, Any]:
 
 def _statement(one: Statement) -> dict[str, Any]:
     measured = None if one.finding is None else {
-        "holds": one.finding.holds, "says": one.finding.text, "run": one.finding.folder}
+        "holds": one.finding.holds, "says": one.finding.text, "run": one.finding.folder,
+        "n": one.finding.n}
     return {**_rule(one.rule), "documented": one.documented, "counts": one.counts, "measured": measured,
             "disagree": one.disagree, "missing": list(one.missing)}

@@ -6,6 +6,7 @@ and counted: whole runs by name, values by number.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,9 +55,9 @@ class Measured:
 
     @property
     def folder(self) -> str:
-        """Where the run lies, from the current directory where it is below."""
+        """Where the run lies, from the current directory where that is shorter."""
         path = self.run.path.resolve()
-        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+        return min(str(path), os.path.relpath(path), key=len)
 
     @property
     def repairs_told(self) -> list[str]:
@@ -100,6 +101,11 @@ class Measured:
             return None
         freed, taken = self._growth(label, ["delete"], workload), self._growth(label, ["write"], workload)
         return None if freed is None or taken is None else (-freed, taken)
+
+    def counted(self, label: str) -> int:
+        """In how many repetitions what a storage's layer takes was counted."""
+        return len({repetition for place, own in self.values.items()
+                    if (place[0], place[1], place[4]) == (label, "layer", GROWTH) for repetition in own})
 
     def _growth(self, label: str, phases: Sequence[str], workload: str) -> float | None:
         """Of those phases together, in the repetitions that have them all."""
@@ -223,9 +229,10 @@ def choose(measured: Sequence[Measured], shares: Sequence[JobShare]) -> Measured
 
 
 def choose_steps(measured: Sequence[Measured]) -> Measured | None:
-    """The run that the counts of space rest on: it has container steps on the most storages."""
-    def worth(one: Measured) -> int:
-        return sum(one.taken(label) is not None for label in one.labels)
+    """The run that counts of space rest on: it has container steps on most storages, then most repetitions."""
+    def worth(one: Measured) -> tuple[int, int]:
+        having = [label for label in one.labels if one.taken(label) is not None]
+        return len(having), max((one.counted(label) for label in having), default=0)
 
     best = max(measured, key=lambda one: (worth(one), one.folder), default=None)
-    return best if best is not None and worth(best) else None
+    return best if best is not None and worth(best)[0] else None

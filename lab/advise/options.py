@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +59,18 @@ class Option:
 _BY_LABEL = {spec.label: spec for spec in STORAGES}
 
 OPTIONS = tuple(Option(spec.label, target) for spec in STORAGES for target in TARGETS)
+
+
+def names(options: Iterable[Option]) -> str:
+    """Labels, each with its target where only one is there.
+
+    >>> names([Option("loop-lvm", "layer"), Option("direct-lvm", "layer"), Option("direct-lvm", "volume")])
+    'loop-lvm (layer), direct-lvm'
+    """
+    by_label: dict[str, list[str]] = {}
+    for option in options:
+        by_label.setdefault(option.label, []).append(option.target)
+    return ", ".join(label if len(targets) > 1 else f"{label} ({targets[0]})" for label, targets in by_label.items())
 
 
 def label_of(cell: CellRecord) -> str | None:

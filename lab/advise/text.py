@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lab.advise.advice import Advice
 from lab.advise.constraints import Rule
-from lab.advise.document import ORDER, SCORE
-from lab.advise.options import Option
-from lab.advise.ranking import Ranked, Statement
+from lab.advise.options import Option, names
+from lab.advise.ranking import BY_DOCUMENTATION, Ranked, Statement
+from lab.analysis import stats
 from lab.analysis.reference_parts import percent, ratio_text
 from lab.analysis.reference_runs import whole_repetitions
 from lab.analysis.words import MIB, counted, joined, number
+from lab.units import format_bytes
 
 WIDTH = 110
+
+LEAST_SHOWN = 0.05
+"""A job of less weight is in the JSON document only."""
 
 _WOULD = {"exclude": "would exclude", "for": "would count for", "against": "would count against"}
 
 
 def format_advice(advice: Advice) -> str:
     """Sections with empty lines between them."""
-    sections = [_head(advice), _ranking(advice), _forecast(advice), _jobs(advice), _volumes(advice), _rules(advice),
-                _excluded(advice), _open(advice), _gaps(advice), _runs(advice)]
+    sections = [_head(advice), _answer(advice), _ranking(advice), _gaps(advice), _volumes(advice), _forecast(advice),
+                _jobs(advice), _rules(advice), _excluded(advice), _open(advice), _runs(advice)]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
@@ -51,8 +55,31 @@ def _ranking(advice: Advice) -> list[str]:
     head = ["place", "storage", "data in", "score", "for - against", "set apart by"]
     rows = [[f"{one.place}{'=' if one.shared else ''}", one.option.label, one.option.target,
              ratio_text(one.to_fastest), f"{one.balance:+d}", one.decided_by or ""] for one in advice.ranking.ranked]
-    return [*_table(head, rows), *_wrapped("=: shares its place, not told apart by measurement or documentation. "
-                                           f"Score: {SCORE}. Order: {ORDER}.")]
+    return [*_table(head, rows), *_wrapped(
+        "=: shares its place. Score: weighted mean of the bandwidths ÷ the highest. Order: by speed where it tells "
+        "options apart, then by the documentation's statements for less those against. docs/advise.md has the method.")]
+
+
+def _answer(advice: Advice) -> list[str]:
+    """The first place in words, and what it rests on."""
+    ranking, scores = advice.ranking, advice.scores
+    if not ranking.ranked:
+        return []
+    if not ranking.tells_something:
+        return ["First: none. Neither speed nor the documentation tells these options apart."]
+    behind = [one for one in ranking.ranked if one.place > 1]
+    leader = max((one.option for one in ranking.first if one.option in scores.logs), key=scores.mean, default=None)
+    slower = [one for one in behind if leader is not None and scores.better(leader, one.option)]
+    if leader is None or scores.n < stats.MIN_N:
+        why = "Speed decides nothing here" + (
+            "." if leader is None else f": n = {scores.n}, and it takes {stats.MIN_N} to tell two apart.")
+    else:
+        why = (f"Speed sets {counted(len(slower), 'option')} of {len(behind)} behind it "
+               f"({100 * stats.LEVEL:.0f} % intervals, n = {scores.n}).")
+    if any(one.decided_by == BY_DOCUMENTATION and one not in slower for one in behind):
+        why += " The documentation's statements set the others behind." if slower else (
+            " The order is that of the documentation's statements, and of counts of space where a run has them.")
+    return _wrapped(f"First: {_either([one.option for one in ranking.first])}. {why}")
 
 
 def _forecast(advice: Advice) -> list[str]:
@@ -61,9 +88,12 @@ def _forecast(advice: Advice) -> list[str]:
         return []
     containers = advice.profile.host.containers
     rows = [_forecast_row(one, advice) for one in advice.ranking.ranked]
-    return ["Space of one container by the model, MiB:",
+    amounts = [amount for one in advice.forecasts.by_option.values() for amount in (one.delete_bytes, one.trim_bytes)]
+    negative = "Below 0: the step itself took room. " if any((amount or 0) < 0 for amount in amounts) else ""
+    return ["Space of one container, MiB (simulated by the model, not measured):",
             *_table(["storage", "data in", "takes", f"times {containers:,}", "delete gives back", "trim", "rm"], rows),
-            *_wrapped(f"In {joined(advice.forecasts.images)} instead of your image; the image itself is not counted.")]
+            *_wrapped(f"{negative}In {joined(advice.forecasts.images)} instead of your image; the image itself is "
+                      "not counted.")]
 
 
 def _forecast_row(one: Ranked, advice: Advice) -> list[str]:
@@ -78,17 +108,33 @@ def _forecast_row(one: Ranked, advice: Advice) -> list[str]:
 
 
 def _jobs(advice: Advice) -> list[str]:
-    """The measured ratios behind the scores, an option a row and a job a column."""
+    """The measured ratios behind the scores, an option a row and a job a column; light jobs are left out."""
     scores, fastest = advice.scores, advice.ranking.fastest
     if fastest is None:
         return []
-    head = ["storage", "data in", *(f"{share.phase} ({percent(share.weight)})" for share in scores.covered)]
-    rows = [[one.option.label, one.option.target,
-             *(ratio_text(scores.job_ratio(share, one.option, fastest)) for share in scores.covered)]
-            for one in advice.ranking.ranked]
-    caveats = [share.caveat for share in scores.covered if share.caveat]
-    return [f"Bandwidth ÷ that of {fastest.words} (weights in brackets):", *_table(head, rows),
-            *_wrapped(f"Nearest measured job, not the same: {'; '.join(caveats)}." if caveats else "")]
+    heavy = [share for share in scores.covered if share.weight >= LEAST_SHOWN] or scores.covered
+    light = [share for share in scores.covered if share not in heavy]
+    ratios = {one.option: [scores.job_ratio(share, one.option, fastest) for share in heavy]
+              for one in advice.ranking.ranked}
+    ns = sorted({found.n for row in ratios.values() for found in row if found.n})
+    n = "n = " + (f"{ns[0]} to {ns[-1]}" if len(ns) > 1 else str(ns[0]))
+    head = ["storage", "data in", *(f"{share.phase} ({percent(share.weight)})" for share in heavy)]
+    rows = [[option.label, option.target, *map(ratio_text, row)] for option, row in ratios.items()]
+    left = f"{counted(len(light), 'lighter job')} ({percent(sum(share.weight for share in light))} together) are in " \
+           "--json. " if light else ""
+    return [f"Bandwidth ÷ that of {fastest.words} ({n}; weights in brackets):", *_table(head, rows),
+            *_wrapped(left + _other_sizes(advice))]
+
+
+def _other_sizes(advice: Advice) -> str:
+    """Where the profile's operations are of other sizes than those of the jobs that stand for them."""
+    told = []
+    for size_bytes in sorted({share.size_bytes for share in advice.scores.covered if share.caveat}):
+        blocks = sorted({share.block_bytes for share in advice.scores.covered
+                         if share.caveat and share.size_bytes == size_bytes})
+        told.append(f"{format_bytes(size_bytes)} in the profile and {joined(list(map(format_bytes, blocks)))} in the "
+                    "jobs")
+    return f"Operations are of other sizes than those measured: {'; '.join(told)}." if told else ""
 
 
 def _volumes(advice: Advice) -> list[str]:
@@ -113,7 +159,7 @@ def _rules(advice: Advice) -> list[str]:
         if said:
             lines += _wrapped(f"{told.rule.effect}: {told.rule.says} [{_source(told.rule)}]", first=2, then=6)
             counts = [option for option, statement in said if statement.counts]
-            lines += _wrapped(f"counts {told.rule.effect}: {_options(counts)}" if counts else "", first=6, then=8)
+            lines += _wrapped(f"counts {told.rule.effect}: {names(counts)}" if counts else "", first=6, then=8)
             lines += _measured("a run shows otherwise", [pair for pair in said if pair[1].disagree])
             lines += _measured("a run agrees", [pair for pair in said if not pair[1].disagree])
     return ["What the documentation says, and what the runs say to it:", *lines] if lines else []
@@ -124,9 +170,10 @@ def _measured(verb: str, said: Sequence[tuple[Option, Statement]]) -> list[str]:
     by_text: dict[str, list[Option]] = {}
     for option, statement in said:
         if statement.finding is not None:
-            by_text.setdefault(f"{statement.finding.text} ({statement.finding.folder})", []).append(option)
+            told = f"{statement.finding.text} ({statement.finding.folder}, n = {statement.finding.n})"
+            by_text.setdefault(told, []).append(option)
     return [line for text, options in by_text.items()
-            for line in _wrapped(f"{verb}: {_options(options)}: {text}", first=6, then=8)]
+            for line in _wrapped(f"{verb}: {names(options)}: {text}", first=6, then=8)]
 
 
 def _excluded(advice: Advice) -> list[str]:
@@ -135,7 +182,7 @@ def _excluded(advice: Advice) -> list[str]:
         by_rules.setdefault(tuple(rule.id for rule in one.rules), ([], one.rules))[0].append(one.option)
     lines = []
     for options, rules in by_rules.values():
-        lines += [f"  {_options(options)}"]
+        lines += [f"  {names(options)}"]
         for rule in rules:
             remedy = f" Instead: {rule.remedy}." if rule.remedy else ""
             lines += _wrapped(f"{rule.says} [{_source(rule)}]{remedy}", first=6, then=6)
@@ -167,20 +214,20 @@ def _runs(advice: Advice) -> list[str]:
             *(["Runs that were not used:", *refused] if refused else [])]
 
 
+def _either(options: Sequence[Option]) -> str:
+    """
+    >>> _either([Option("overlay2-ext4", "volume"), Option("overlay2-xfs", "volume")])
+    'overlay2-ext4 or overlay2-xfs, data in a volume'
+    >>> _either([Option("overlay2-ext4", "layer"), Option("overlay2-ext4", "volume")])
+    'overlay2-ext4, data in the layer, or overlay2-ext4, data in a volume'
+    """
+    if len({option.target for option in options}) > 1:
+        return ", or ".join(option.words for option in options)
+    return " or ".join([*(option.label for option in options[:-1]), options[-1].words])
+
+
 def _source(rule: Rule) -> str:
     return rule.source + (f"; removed in Docker {rule.removed_in}" if rule.removed_in else "")
-
-
-def _options(options: Iterable[Option]) -> str:
-    """Labels, each with its target where only one is there.
-
-    >>> _options([Option("loop-lvm", "layer"), Option("direct-lvm", "layer"), Option("direct-lvm", "volume")])
-    'loop-lvm (layer), direct-lvm'
-    """
-    by_label: dict[str, list[str]] = {}
-    for option in options:
-        by_label.setdefault(option.label, []).append(option.target)
-    return ", ".join(label if len(targets) > 1 else f"{label} ({targets[0]})" for label, targets in by_label.items())
 
 
 def _wrapped(text: str, *, first: int = 0, then: int = 0) -> list[str]:

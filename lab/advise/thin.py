@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.advise.jobs import JobShare
-from lab.advise.options import Option
+from lab.advise.options import Option, names
 from lab.advise.ranking import Ranking
 from lab.advise.scores import Scores
 from lab.analysis import stats
@@ -41,8 +41,7 @@ def gaps(ranking: Ranking, scores: Scores) -> list[Gap]:
                          f"{stats.MIN_N} there is no interval, and no two are told apart.",
                          _run(REFERENCE, "--repetitions", str(stats.MIN_N))))
     found += [gap for gap in (_rival(ranking, scores), _volume(ranking, scores)) if gap is not None]
-    found += [_uncovered(share) for share in scores.uncovered]
-    return found + _unmeasured(ranking.unmeasured, scores)
+    return found + _uncovered(scores.uncovered) + _unmeasured(ranking.unmeasured, scores)
 
 
 def _rival(ranking: Ranking, scores: Scores) -> Gap | None:
@@ -73,10 +72,14 @@ def _volume(ranking: Ranking, scores: Scores) -> Gap | None:
                _run(REFERENCE, *_only([first, other], "fio"), "--repetitions", str(repetitions)))
 
 
-def _uncovered(share: JobShare) -> Gap:
-    return Gap(f"{share.kind}, {100 * share.weight:.3g} % of the reads and writes, are not in the run: "
-               f"{share.phase} would measure them.",
-               _run(WITH_SEQUENTIAL_READS if _only_elsewhere(share) else REFERENCE))
+def _uncovered(shares: Sequence[JobShare]) -> list[Gap]:
+    """One gap for all kinds that the same scenario would measure."""
+    by_scenario: dict[str, list[JobShare]] = {}
+    for share in shares:
+        by_scenario.setdefault(WITH_SEQUENTIAL_READS if _only_elsewhere(share) else REFERENCE, []).append(share)
+    return [Gap(f"{joined([f'{share.kind} ({100 * share.weight:.3g} %)' for share in own])} are not in the run: "
+                f"{joined([share.phase for share in own])} would measure them.", _run(scenario))
+            for scenario, own in by_scenario.items()]
 
 
 def _unmeasured(options: Sequence[Option], scores: Scores) -> list[Gap]:
@@ -86,7 +89,7 @@ def _unmeasured(options: Sequence[Option], scores: Scores) -> list[Gap]:
     image = any(share.of_image for share in scores.covered)
     layers = sorted({Option(option.label, "layer") for option in options})
     return [Gap("Not placed, because the run lacks a part of what this workload does there: "
-                f"{joined([option.words for option in options])}.",
+                f"{names(options)}.",
                 _run(REFERENCE, *_only(options, "fio"), *(_only(layers, "image") if image else [])))]
 
 

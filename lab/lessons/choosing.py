@@ -107,7 +107,8 @@ def statements(told: Document, label: str, data: str) -> str:
         lines += _wrapped(f"{one['counts']:+d}" if one["counts"] else " 0", f"{one['says']} [{one['source']}]")
         if one["measured"] is not None:
             verb = "otherwise" if one["disagree"] else "the same"
-            lines += _wrapped("  ", f"{one['measured']['run']} says {verb}: {one['measured']['says']}")
+            measured = one["measured"]
+            lines += _wrapped("  ", f"{measured['run']} (n = {measured['n']}) says {verb}: {measured['says']}")
     return "\n".join(lines)
 
 
@@ -144,10 +145,13 @@ def parts(told: Document) -> pd.DataFrame:
 
 
 def parts_drawn(documents: Sequence[Document]) -> Drawing:
-    """Bandwidth in a volume ÷ in the layer, kind by kind.  Raises ValueError where nothing was measured."""
-    marks = [Mark(part["kind"], f"{told['profile']['name']}, on {told['volume']['label']}", found)
-             for told in documents for part in told["volume"]["parts"]
-             if (found := estimate(part["volume_to_layer"])) is not None]
+    """Bandwidth in a volume ÷ in the layer, kind by kind and storage by storage.
+
+    A ratio that several documents have of one run is drawn once.  Raises ValueError where nothing was measured.
+    """
+    marks = list(dict.fromkeys(Mark(part["kind"], f"on {told['volume']['label']}", found)
+                               for told in documents for part in told["volume"]["parts"]
+                               if (found := estimate(part["volume_to_layer"])) is not None))
     return drawing("choosing-volume", "Bandwidth in a volume against bandwidth in the layer, kind by kind",
-                   "Right of 1: the volume is the faster one.",
+                   "Right of 1 the volume was the faster one; a hollow mark has no interval and tells nothing apart.",
                    forest(marks, title="Volume ÷ layer", xlabel="ratio of bandwidths (log)"))

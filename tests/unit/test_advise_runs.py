@@ -51,7 +51,8 @@ def profile(write: float = 0.5, *, purpose: str = "test", space: dict[str, Any] 
 
 
 def build(path: Path, speed: Speed, *, repetitions: int = 3, labels: Sequence[str] = LABELS, noise: float = 0.0,
-          accelerator: str = "tcg", growth: Growth | None = None, version: int = 1) -> Path:
+          accelerator: str = "tcg", growth: Growth | None = None, version: int = 1,
+          jobs: Sequence[str] = tuple(JOBS)) -> Path:
     """A run with those bandwidths, each repetition on a machine of another speed, and optionally container steps."""
     random_, writer = random.Random(3), RunWriter(path)
     cells: dict[str, CellRecord] = {}
@@ -68,8 +69,8 @@ def build(path: Path, speed: Speed, *, repetitions: int = 3, labels: Sequence[st
                 cells[cell] = CellRecord(storage=spec.storage, target=target, workload=workload, options=options)
                 keys: Row = {"run": path.name, "cell": cell, "storage": spec.storage, "target": target,
                              "workload": workload, "repetition": repetition, "arm": "candidate", "source": MEASURED}
-                jobs = {"image-write-4k": "write"} if workload == "image" else JOBS if workload == "fio" else {}
-                for phase, way in jobs.items():
+                ways = {"image": {"image-write-4k": "write"}, "fio": {job: JOBS[job] for job in jobs}}
+                for phase, way in ways.get(workload, {}).items():
                     value = speed(label, target, phase) * pace * random_.lognormvariate(0, noise) * MIB
                     rows.append(keys | {"phase": phase, "metric": f"{way}_bandwidth", "value": value, "unit": "B/s"})
                 if workload == "files" and growth:
@@ -238,6 +239,30 @@ def test_runs_that_are_no_evidence_are_left_out_by_name(tmp_path: Path) -> None:
     assert "schema version 99" in format_advice(advice)
 
 
+def test_counts_of_space_rest_on_the_run_with_most_repetitions_and_say_how_many(tmp_path: Path) -> None:
+    build(tmp_path / "a", winner("none", "layer"), growth=GROWTH, repetitions=2)
+    build(tmp_path / "b", winner("none", "layer"), growth=GROWTH, repetitions=1)
+    advice = advised(profile(0.9), tmp_path)
+    finding = statement(advice, "layer-grows-in-writes", Option("direct-lvm", "layer")).finding
+    assert (finding.folder, finding.n) == (str(tmp_path / "a"), 2)
+    assert f"({finding.folder}, n = 2)" in format_advice(advice).replace("\n        ", " ")
+
+
+def test_two_repetitions_of_a_clear_winner_claim_nothing_by_speed(tmp_path: Path) -> None:
+    text = format_advice(advised(profile(), build(tmp_path / "r", winner("direct-64k", "layer"), repetitions=2)))
+    assert "Speed decides nothing here: n = 2" in text
+    assert "lab run scenarios/reference.yaml --repetitions 3" in text
+    assert "Speed sets" not in text
+
+
+def test_a_winner_of_three_repetitions_is_named_with_n_and_the_number_behind_it(tmp_path: Path) -> None:
+    run = build(tmp_path / "r", winner("direct-64k", "layer"), noise=0.02)
+    advice = advised(profile(), run)
+    text = " ".join(format_advice(advice).split())
+    assert "First: direct-64k, data in the layer. Speed sets" in text
+    assert f"of {len(advice.ranking.ranked) - 1} behind it (95 % intervals, n = {advice.scores.n})" in text
+
+
 def test_only_useless_runs_are_refused_with_a_remedy(tmp_path: Path) -> None:
     build(tmp_path / "model", winner("loop-lvm", "layer"), accelerator=SIMULATED)
     with pytest.raises(InputError, match=r"--runs .*simulated.*lab run scenarios/reference\.yaml"):
@@ -274,6 +299,13 @@ def test_sequential_reads_that_no_job_measured_are_named_with_the_scenario_that_
     assert advice.scores.coverage == pytest.approx(0.7)
     assert [gap.command for gap in advice.gaps if "seq-read-1m" in gap.says] == [
         "lab run scenarios/layer-vs-volume.yaml"]
+
+
+def test_kinds_that_one_scenario_would_measure_are_one_gap(tmp_path: Path) -> None:
+    run = build(tmp_path / "r", winner("direct-lvm", "layer"), jobs=["rand-read-4k"])
+    told = [gap for gap in advised(profile(0.5, sync=0.5), run).gaps if "are not in the run" in gap.says]
+    assert [gap.command for gap in told] == ["lab run scenarios/reference.yaml"]
+    assert "rand-write-4k#2 and rand-write-4k-fdatasync would measure them" in told[0].says
 
 
 @pytest.mark.parametrize("told", [profile(0.9, sync=0.6), profile(0.1), profile(0.6, image=0.4, first=0.5)])

@@ -35,8 +35,8 @@ def option(label: str, data: str, place: int, by: str | None, ratios: tuple[floa
 
 
 RULE = {"id": "a-rule", "effect": "exclude", "says": "Never.", "source": "A page", "removed_in": None, "remedy": None}
-SAID = {**RULE, "effect": "against", "counts": -1, "documented": True, "missing": [], "disagree": True,
-        "measured": {"holds": False, "says": "it gave back all", "run": "results/r"}}
+SAID: dict[str, Any] = {**RULE, "effect": "against", "counts": -1, "documented": True, "missing": [], "disagree": True,
+        "measured": {"holds": False, "says": "it gave back all", "run": "results/r", "n": 2}}
 TOLD: dict[str, Any] = {
     "profile": {"name": "mine"},
     "evidence": {"jobs": [{"kind": "random reads", "job": "rand-read-4k", "weight": 0.6, "measured": True},
@@ -70,7 +70,7 @@ def test_texts_name_rules_sources_runs_and_commands() -> None:
     assert choosing.excluded(TOLD) == "- c: Never. [A page]"
     assert choosing.excluded({**TOLD, "excluded": []}) == "Nothing is excluded."
     assert choosing.statements(TOLD, "b", "layer").splitlines()[0] == "-1 Never. [A page]"
-    assert "results/r says otherwise: it gave back all" in choosing.statements(TOLD, "b", "layer")
+    assert "results/r (n = 2) says otherwise: it gave back all" in choosing.statements(TOLD, "b", "layer")
     assert choosing.thin(TOLD) == "- Too few.\n    lab run scenarios/reference.yaml"
     with pytest.raises(KeyError, match="not ranked"):
         choosing.statements(TOLD, "c", "layer")
@@ -78,7 +78,7 @@ def test_texts_name_rules_sources_runs_and_commands() -> None:
 
 def test_figures_are_drawn_and_refused_where_nothing_was_measured() -> None:
     assert choosing.scores_drawn(TOLD).png().startswith(b"\x89PNG")
-    assert choosing.parts_drawn([TOLD]).png().startswith(b"\x89PNG")
+    assert choosing.parts_drawn([TOLD, TOLD]).png().startswith(b"\x89PNG")
     assert list(choosing.parts(TOLD)["measured"]) == ["into a volume"]
     with pytest.raises(ValueError, match="nothing to draw"):
         choosing.parts_drawn([{**TOLD, "volume": {"label": None, "parts": []}}])
