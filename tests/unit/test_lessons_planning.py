@@ -188,7 +188,18 @@ def test_the_picture_follows_the_choice(ensemble: Ensemble, planned: Choice) -> 
     assert "Simulated, 20 replications" in first.caption
     assert len(first.figure.axes) == 4
     assert first.png() != planning_figures.drawn(ensemble, replace(planned, data_bytes=11 * GIB)).png()
-    assert len(planning_figures.picture(ensemble, replace(planned, variant="overlay2 on ext4")).axes) == 2
+    files = planning.answer(ensemble, replace(planned, variant="overlay2 on ext4"))
+    assert len(planning_figures.picture(ensemble, files).axes) == 2
+
+
+def test_the_picture_shows_the_size_and_where_the_daemon_refuses(ensemble: Ensemble, planned: Choice) -> None:
+    large = planning.answer(ensemble, replace(planned, data_bytes=60 * GIB))
+    data, _, metadata, _ = planning_figures.picture(ensemble, large).axes
+    assert data.get_ylim()[0] == metadata.get_ylim()[0] == 0
+    assert data.get_ylim()[1] > 60
+    assert metadata.get_ylim()[1] > 100
+    lines = {line.get_label(): next(iter(line.get_ydata())) for line in data.lines}
+    assert (lines["size"], lines["the daemon refuses above"], lines["alert at 80 %"]) == (60, 54, 48)
 
 
 # -- the sliders ---------------------------------------------------------------------------------------------
