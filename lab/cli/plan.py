@@ -244,7 +244,8 @@ def _chunks(found: Answers) -> Table:
     from lab.plan.words import change
     from lab.units import format_bytes
 
-    table = Table("data block", "data", "metadata", "data + 2 x metadata, to the planned", title="Chunk sizes")
+    runs = f"Chunk sizes, of {found.chunks[0].data.n} replications with each" if found.chunks else ""
+    table = Table("data block", "data", "metadata", "data + 2 x metadata, to the planned", title=runs)
     for one in sorted(found.chunks, key=lambda chunk: chunk.chunk_bytes):
         told = "planned" if one.difference is None else change(one.difference)
         mark = " *" if one is found.best_chunk else ""
@@ -263,8 +264,8 @@ def _layouts(found: Answers) -> Table:
                   title="Layouts, tested in the model")
     for one in found.tested:
         room = ("", "") if one.layout is None else (format_bytes(one.layout.free_bytes), str(one.layout.steps))
-        table.add_row(one.name, format_bytes(one.capacity.data_bytes), format_bytes(one.capacity.metadata_bytes),
-                      *room, short(one.limited), "" if one.layout is None else short(one.extended))
+        table.add_row(one.name, format_bytes(one.capacity.data_bytes),
+                      format_bytes(one.capacity.metadata_bytes) if one.capacity.is_pool else "", *room, short(one.limited), "" if one.layout is None else short(one.extended))
     return table
 
 

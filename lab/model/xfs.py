@@ -271,7 +271,7 @@ class Xfs:
 
     def _flush(self, path: str) -> None:
         """Writes what the page cache holds of a file; holes are allocated, shared blocks copied."""
-        delayed = sorted(self._waiting.pop(path, ()))
+        delayed = self._waiting.pop(path, ())
         node = self._nodes[path]
         for offset, blocks in _runs(delayed):
             for first, length, part_offset in self._places(node, offset, blocks):
@@ -328,8 +328,13 @@ class Xfs:
         self._write(first * BLOCK_BYTES, blocks * BLOCK_BYTES)
 
 
-def _runs(blocks: list[int]) -> Iterable[tuple[int, int]]:
-    """Runs of neighbours: first and length."""
+def _runs(numbers: Iterable[int]) -> Iterable[tuple[int, int]]:
+    """Runs of neighbours among different numbers: first and length, in rising order."""
+    if isinstance(numbers, range) and numbers.step == 1:        # a new file's: one run, without looking at each block
+        if numbers:
+            yield numbers.start, len(numbers)
+        return
+    blocks = sorted(numbers)
     begin = 0
     for number in range(1, len(blocks) + 1):
         if number == len(blocks) or blocks[number] != blocks[number - 1] + 1:

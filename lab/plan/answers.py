@@ -108,9 +108,9 @@ def risks(replications: Sequence[Replication], days: float) -> tuple[Risk, ...]:
     told: list[tuple[str, Callable[[Outcome], float]]] = [
         ("data full", lambda one: one.marks[-1]),
         ("metadata full", lambda one: one.first["metadata full"]),
-        ("a writer stalls", lambda one: min(one.first["stalled"], one.first["failed"])),
+        ("a writer stalls or fails", lambda one: min(one.first["stalled"], one.first["failed"])),
         ("a container or image is refused", lambda one: min(one.first["refused"], one.first["pull refused"])),
-        ("any of these", lambda one: min(one.limited_at, one.marks[-1])),
+        ("any of these", lambda one: one.limited_at),
     ]
     when = tuple(days * share for share in SHARES_OF_HORIZON)
     return tuple(Risk(name, when, tuple(Chance(sum(first(one.planned) <= day * DAY_SECONDS for one in replications),

@@ -72,8 +72,8 @@ class Outcome:
 
     @property
     def limited_at(self) -> float:
-        """When somebody first had to do with the storage's size."""
-        return min(self.first.values())
+        """When somebody first had to do with the storage's size, or nothing was free: a log's lines are lost then."""
+        return min(self.marks[-1], *self.first.values())
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ DAY_SECONDS = 86_400.0
 _SIZE_DRAWS = 4096
 _SMALLEST_DISK_BYTES = 1024**3          # of less, a percent for metadata would not be an extent
 _FILE_BYTES, _MAX_FILES, _FILES_A_FOLDER = 128 * 1024, 400, 50
+_LENGTHS = (0.1, 0.3, 0.6, 1.3, 2.7)
+"""Of a made image's files, times their mean; they have a mean of 1."""
 
 
 @dataclass(frozen=True)
@@ -179,16 +181,14 @@ def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Param
 def _footprint(plan: PlanFile, variant: Variant, image: ImageContent, schedule: Schedule, volume: bool, trims: bool,
                stops: bool, parameters: Parameters) -> Footprint:
     """Where containers are kept: an unmount writes as much after every action as it does after the last one."""
-    def table(actions: Schedule, with_trims: bool) -> Footprint:
-        return container_footprint(variant.spec, _room(plan), image, actions, volume=volume,
-                                   costs=parameters.log, seed=plan.seed, trims=with_trims)
-
-    found = table(schedule, trims)
+    asked = (*schedule, Action(schedule[-1].age_seconds, "stop")) if stops else schedule
+    told = container_footprint(variant.spec, _room(plan), image, asked, volume=volume, costs=parameters.log,
+                               seed=plan.seed, trims=trims)
     if not stops:
-        return found
-    ended = table((*schedule, Action(schedule[-1].age_seconds, "stop")), False).held
-    written = ended[-1] - ended[-2]
-    return replace(found, stopped=tuple(one + written for one in found.held))
+        return told
+    held, written = told.held[:-1], told.held[-1] - told.held[-2]
+    return Footprint(schedule, held, tuple(row[:-1] for row in told.trimmed[:-1]),
+                     tuple(one + written for one in held), tuple(row[:-1] for row in told.first))
 
 
 def without_idle_pushes(schedule: Schedule) -> Schedule:
@@ -263,15 +263,19 @@ def _layer_costs(plan: PlanFile, variant: Variant, content: ImageContent, parame
 
 
 def synthetic_image(name: str, size_bytes: int, layers: int) -> ImageContent:
-    """Equal layers of equal files, of 128 KiB or longer, none of which hides another."""
+    """Equal layers, of files none of which hides another, on average of 128 KiB or longer.
+
+    Files have several lengths: all alike would fit each data block either well or badly.
+    """
     share = size_bytes // layers
-    count = max(1, min(_MAX_FILES, share // _FILE_BYTES))
+    count = max(1, min(_MAX_FILES, share // _FILE_BYTES // len(_LENGTHS) * len(_LENGTHS)))
+    lengths = _LENGTHS if count % len(_LENGTHS) == 0 else (1.0,)
 
     def layer(number: int) -> tuple[Entry, ...]:
         folders = [f"layer{number}-{place}" for place in range(-(-count // _FILES_A_FOLDER))]
         return (*(Entry(folder, Kind.FOLDER) for folder in folders),
-                *(Entry(f"{folders[file // _FILES_A_FOLDER]}/{file}", Kind.FILE, math.ceil(share / count))
-                  for file in range(count)))
+                *(Entry(f"{folders[file // _FILES_A_FOLDER]}/{file}", Kind.FILE,
+                        math.ceil(share / count * lengths[file % len(lengths)])) for file in range(count)))
 
     return ImageContent(name, tuple(layer(number) for number in range(layers)))
 

@@ -96,9 +96,18 @@ class Answers:
     @property
     def holds(self) -> bool | None:
         """Whether the planned storage is within the accepted risk; None where the replications leave it open."""
-        if self.chance.high <= self.plan.risk:
+        if self.chance.high <= self.plan.risk or self.holds_by_size:
             return True
         return False if self.chance.low > self.plan.risk else None
+
+    @property
+    def holds_by_size(self) -> bool:
+        """Whether nothing happened in any replication, and the planned storage, never extended, is as large as what is
+        told to do: that needs fewer replications than a count of what never happened, if the law of maxima is right."""
+        if self.chance.hits or self.data.high > self.capacity.data_bytes:
+            return False
+        simulated = None if self.metadata is None else self.metadata.simulated
+        return simulated is None or simulated.high <= self.capacity.metadata_bytes
 
     @property
     def best_chunk(self) -> ChunkSize | None:
@@ -144,7 +153,7 @@ def _answers(plan: PlanFile, parameters: Parameters, crew: Workers, study: Study
     first = Answers(
         plan, study.capacity, tuple(found), 0.0, answers.risks(found, plan.horizon_days),
         answers.days_to_marks(found), answers.alerts(found, plan.alerts_percent), data, metadata,
-        _chunks(plan, parameters, study, found, variants, data, metadata), (),
+        _chunks(plan, parameters, study, found, variants), (),
         levers.effects(found, (1 - plan.min_free_share) * _reach(study.capacity)))
     progress("the layouts that follow from them")
     tested = _tested(first, parameters, crew, study)
@@ -179,13 +188,14 @@ def _sizes(plan: PlanFile, parameters: Parameters, study: Study, found: list[Rep
 
 
 def _chunks(plan: PlanFile, parameters: Parameters, study: Study, found: list[Replication],
-            variants: tuple[Variant, ...], data: sizing.Needed, metadata: sizing.MetadataSizes | None
-            ) -> tuple[ChunkSize, ...]:
+            variants: tuple[Variant, ...]) -> tuple[ChunkSize, ...]:
     others = [one for one in variants if one.name.startswith(levers.CHUNK)]
-    if metadata is None or not others:
+    if not others:
         return ()
-    told = [ChunkSize(plan.storage.chunk_size_bytes or 1, data, metadata, None)]
     paired, left = [one for one in found if one.others], 1 - plan.min_free_share
+    data, planned = _sizes(plan, parameters, study, paired, as_planned(plan), None)     # of as many runs as the others
+    assert planned is not None
+    told = [ChunkSize(plan.storage.chunk_size_bytes or 1, data, planned, None)]
     for variant in others:
         its_data, its_metadata = _sizes(plan, parameters, study, found, variant, variant.name)
         assert its_metadata is not None

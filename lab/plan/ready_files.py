@@ -13,6 +13,7 @@ from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import Alert
 from lab.plan.planning import Answers, group_for
 from lab.scenario import StorageSpec
+from lab.units import format_bytes
 
 VOLUME_GROUP, POOL = "docker", "thinpool"
 PROFILE = "docker-thinpool"
@@ -47,9 +48,9 @@ def script(found: Answers, group: VolumeGroup) -> str:
 #!/bin/sh
 # The thin pool of the plan "{found.plan.name}".  Read it before you run it, as root; nothing has run it for you.
 #
-# It needs a volume group "{VOLUME_GROUP}" with {_gib(group.extents)} free:
-#   data {_gib(group.data_extents)}, metadata {_gib(group.metadata_extents)}, LVM's spare of the same size, and \
-{_gib(group.free_extents)}
+# It needs a volume group "{VOLUME_GROUP}" with {_size(group.extents)} free:
+#   data {_size(group.data_extents)}, metadata {_size(group.metadata_extents)}, LVM's spare of the same size, and \
+{_size(group.free_extents)}
 #   that stay free, so that LVM can extend the data by {spec.autoextend_percent} % twice.
 # To make one on an empty disk (this erases the disk):
 #   pvcreate /dev/DISK
@@ -149,5 +150,5 @@ def _worth(alert: Alert, found: Answers) -> str:
            "d) something was refused or had to wait."
 
 
-def _gib(extents: int) -> str:
-    return f"{extents * EXTENT_BYTES / 1024**3:.4g} GiB"
+def _size(extents: int) -> str:
+    return format_bytes(extents * EXTENT_BYTES)

@@ -13,6 +13,8 @@ def verdict(found: Answers) -> str:
     """Whether the planned storage holds, and what would."""
     plan, chance = found.plan, found.chance
     word = {True: "holds", False: "does not hold", None: "may hold (the replications leave it open)"}[found.holds]
+    if found.holds and chance.high > plan.risk:
+        word = "holds (by the size that would do, not by a count)"
     said = (f"{format_bytes(found.capacity.data_bytes)} {word}: something is refused, or has to wait, within "
             f"{plan.horizon_days:g} d with probability {percent(chance)}, and {plan.accepted_risk_percent:g} % is "
             f"accepted. ")
@@ -27,6 +29,10 @@ def notes(found: Answers) -> list[str]:
         more = max(2 * found.n, found.data.replications_to_count)
         told.append(f"{found.n} replications are too few to tell whether the risk is kept: --replications {more} "
                     "tells more.")
+    if found.metadata is not None and found.capacity.metadata_bytes < found.metadata.wanted:
+        told.append(f"The planned metadata, {format_bytes(found.capacity.metadata_bytes)}, are less than the "
+                    f"{format_bytes(found.metadata.wanted)} that would do: extensions add data, not metadata, and "
+                    "dm.min_free_space counts both.")
     told += [_autoextend(one.layout, one, found) for one in found.tested if one.layout is not None]
     if found.plan.storage.on_lvm:
         told.append(_group(found))

@@ -16,6 +16,7 @@ from lab.errors import InputError
 from lab.observed.forecast import ObservedForecast, Reach, forecast
 from lab.observed.growth import Growth, growth_of
 from lab.observed.paths import Blocks, block_starts, draw_paths
+from lab.plan.observed_words import COVERED_PERCENT
 from lab.readers.observed import COLUMNS, Observed
 
 MIB, GIB, DAY = 2**20, 2**30, 86400.0
@@ -254,6 +255,39 @@ def test_the_interval_covers_what_comes_with_four_weekly_blocks() -> None:
         assert found.block_cells == 7
         covered += found.data.bands[-1].low_bytes <= truth <= found.data.bands[-1].high_bytes
     assert covered >= 82
+
+
+def daily_growth(law: str, rng: np.random.Generator, days: int) -> np.ndarray:
+    """GiB a day."""
+    if law == "exponential":
+        return rng.exponential(1.0, days)
+    if law == "lognormal":
+        return rng.lognormal(-0.5, 1.0, days)
+    if law == "normal":
+        return rng.normal(0.5, 2.0, days)
+    noise, value, told = rng.normal(0.0, 1.5, days + 50), 0.0, []
+    for one in noise:
+        value = 0.5 * value + one
+        told.append(0.5 + value)
+    return np.array(told[50:])
+
+
+def test_the_coverage_that_users_are_told_is_that_of_simulated_logs() -> None:
+    """Law by law within what 40 logs leave open of the range that is told; all together inside of it."""
+    low, high = (percent / 100 for percent in COVERED_PERCENT)
+    shares = []
+    for law in ("normal", "exponential", "lognormal", "dependent"):
+        for days in (14, 90):
+            covered, logs = 0, 40
+            for seed in range(logs):
+                grown = daily_growth(law, np.random.default_rng((seed, days)), days + 60)
+                levels = 200 * GIB + np.concatenate([[0.0], np.cumsum(grown)]) * GIB
+                growth = growth_of(log(levels[:days + 1].tolist(), total=10_000 * GIB))
+                band = forecast(growth, horizon_days=60, paths=200).data.bands[-1]
+                covered += band.low_bytes <= levels[-1] <= band.high_bytes
+            shares.append(covered / logs)
+            assert low - 3 * math.sqrt(low * (1 - low) / logs) <= shares[-1], (law, days)
+    assert low <= np.mean(shares) <= high
 
 
 def test_a_threshold_that_rounding_misses_is_met_in_the_next_cell() -> None:

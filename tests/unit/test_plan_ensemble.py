@@ -99,6 +99,19 @@ def test_a_pool_that_nobody_noticed_saw_the_unbounded_demand(data_mib: int) -> N
             assert one.demand.data_bytes > 0.9 * told.capacity.data_bytes
 
 
+def test_logs_that_fill_a_file_system_show_its_size_though_no_write_fails() -> None:
+    """Lines are lost then, so the run is not that of a storage without bounds."""
+    from lab.model.footprint import Amount
+
+    small = Capacity(_PLANS.spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(10 * MIB), min_free_share=0.0)
+    alone = kind(every(3600.0), Constant(1e9), footprint((0.0, 1)), log_bytes_per_day=5000.0 * MIB)
+    told = Study(Plan(replace(small, data_bytes=UNBOUNDED_BYTES), (alone,)), small, (), 1.8 / 24, 3, (0.8,))
+    found = all_of(told, 1)[0]
+    assert set(found.planned.first.values()) == {NEVER}
+    assert 3600.0 < found.planned.limited_at < NEVER
+    assert found.demand.data_bytes > small.data_bytes
+
+
 def test_a_larger_pool_is_never_more_often_too_small() -> None:
     sizes = (40, 60, 80, 100, 400)
     hits = []
