@@ -20,8 +20,9 @@ from lab.model.data_space import BITMAP_ENTRIES
 from lab.plan import levers, words
 from lab.plan.answers import SHARES_OF_HORIZON, Alert, Chance, Days, Risk, days_of
 from lab.plan.ensemble import NEVER
+from lab.plan.host import planned_sizes, reserve_bytes
 from lab.plan.precomputed import Demand, Ensemble, Floats
-from lab.plan.sizing import Needed, needed
+from lab.plan.sizing import Needed, needed, size_with_reserve
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def of_plan(ensembles: Sequence[Ensemble], name: str) -> Ensemble:
 def as_planned(ensemble: Ensemble) -> Choice:
     """The choice that the plan has made."""
     plan = ensemble.plan
-    return Choice(next(iter(ensemble.demands)), plan.pool.data_bytes, plan.metadata_bytes, plan.risk,
-                  plan.min_free_share, next(iter(plan.alerts_percent), 80))
+    return Choice(next(iter(ensemble.demands)), *planned_sizes(plan), plan.risk, plan.min_free_share,
+                  next(iter(plan.alerts_percent), 80))
 
 
 def answer(ensemble: Ensemble, choice: Choice) -> Answer:
@@ -97,7 +98,8 @@ def answer(ensemble: Ensemble, choice: Choice) -> Answer:
     if demand.is_pool:
         asked = metadata_asked(ensemble, choice)
         events.append(("metadata full", first_days(asked, days, choice.metadata_bytes)))
-        metadata = needed(asked[:, -1].tolist(), choice.risk).to(lambda used: used / left)
+        own = asked[:, -1] - reserve_bytes(choice.metadata_bytes)
+        metadata = needed(own.tolist(), choice.risk).to(lambda used: size_with_reserve(used, left))
     raised = first_days(data, days, choice.alert_percent / 100 * choice.data_bytes)
     return Answer(choice, tuple(_risk(name, when, days) for name, when in events),
                   days_of(f"{choice.alert_percent} % of data", (raised * DAY_SECONDS).tolist()),
@@ -122,12 +124,13 @@ def granted_share(ensemble: Ensemble, choice: Choice) -> float:
 def metadata_asked(ensemble: Ensemble, choice: Choice) -> Floats:
     """Bytes of metadata asked for at most by each day, shape (replications, POINTS).
 
-    The ensemble's are of a pool of the planned data size; here with the bitmaps of the chosen size instead.  The
-    reserve, which the kernel shows as used, stays that of the planned one.
+    The ensemble's are of a pool of the planned sizes; here with the bitmaps of the chosen data size instead, and with
+    the reserve of the chosen metadata size, which the kernel shows as used.
     """
-    demand = ensemble.demands[choice.variant]
-    more = _bitmaps(demand, choice.data_bytes) - _bitmaps(demand, ensemble.plan.pool.data_bytes)
-    return demand.metadata_bytes + more * METADATA_BLOCK_BYTES
+    demand, (data_bytes, metadata_bytes) = ensemble.demands[choice.variant], planned_sizes(ensemble.plan)
+    bitmaps = _bitmaps(demand, choice.data_bytes) - _bitmaps(demand, data_bytes)
+    reserve = reserve_bytes(choice.metadata_bytes) - reserve_bytes(metadata_bytes)
+    return demand.metadata_bytes + bitmaps * METADATA_BLOCK_BYTES + reserve
 
 
 def _bitmaps(demand: Demand, data_bytes: int) -> int:

