@@ -81,8 +81,13 @@ class Ranking:
 
     @property
     def tells_something(self) -> bool:
-        """Whether not all options share one place."""
-        return len({one.place for one in self.ranked}) > 1 or len(self.ranked) == 1
+        """Whether not all options share one place, or only one storage is there."""
+        return len({one.place for one in self.ranked}) > 1 or self.one_storage
+
+    @property
+    def one_storage(self) -> bool:
+        """Whether one storage is placed, with its data in one place or in both."""
+        return len({one.option.label for one in self.ranked}) == 1
 
 
 def exclude(options: Sequence[Option], told: Sequence[Told]) -> tuple[list[Option], list[Excluded]]:

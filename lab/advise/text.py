@@ -79,6 +79,8 @@ def _answer(advice: Advice) -> list[str]:
     if any(one.decided_by == BY_DOCUMENTATION and one not in slower for one in behind):
         why += " The documentation's statements set the others behind." if slower else (
             " The order is that of the documentation's statements, and of counts of space where a run has them.")
+    if ranking.one_storage and not ranking.unmeasured:
+        why += " The documentation excludes every other storage."
     return _wrapped(f"First: {_either([one.option for one in ranking.first])}. {why}")
 
 
@@ -215,12 +217,15 @@ def _runs(advice: Advice) -> list[str]:
 
 
 def _either(options: Sequence[Option]) -> str:
-    """
+    """Options as alternatives.
+
     >>> _either([Option("overlay2-ext4", "volume"), Option("overlay2-xfs", "volume")])
     'overlay2-ext4 or overlay2-xfs, data in a volume'
     >>> _either([Option("overlay2-ext4", "layer"), Option("overlay2-ext4", "volume")])
-    'overlay2-ext4, data in the layer, or overlay2-ext4, data in a volume'
+    'overlay2-ext4, data in the layer or in a volume'
     """
+    if len(options) > 1 and len({option.label for option in options}) == 1:
+        return f"{options[0].words} or in {'the layer' if options[1].target == 'layer' else 'a volume'}"
     if len({option.target for option in options}) > 1:
         return ", or ".join(option.words for option in options)
     return " or ".join([*(option.label for option in options[:-1]), options[-1].words])

@@ -26,8 +26,8 @@ def advise(
 ) -> None:
     """Rank storages for a workload: measured ratios, the model's forecast, the documentation's constraints.
 
-    Exit code 0: there is an order; 1: the documentation excludes every storage; 2: bad input; 4: neither measurement
-    nor documentation tells any two apart.
+    Exit code 0: there is an order, or one storage is left; 1: the documentation excludes every storage; 2: bad input;
+    4: neither measurement nor documentation tells any two apart.
     """
     from lab.advise.advice import advise as form_advice
     from lab.advise.document import document

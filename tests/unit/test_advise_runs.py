@@ -413,6 +413,15 @@ def test_the_command_exits_with_the_code_of_its_answer(
     assert "lab run scenarios/reference.yaml" in capsys.readouterr().out
 
 
+def test_the_one_storage_that_is_left_is_an_answer_though_its_places_for_data_are_not_told_apart(
+        tmp_path: Path, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    run = build(tmp_path / "r", winner("none", "layer"), noise=0.1, repetitions=1)
+    assert lab(described(tmp_path, 0.2, "host: {docker: '25.0', backing: ext4}\n"), "--runs", run) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "First: overlay2-ext4, data in" in text
+    assert "The documentation excludes every other storage." in text
+
+
 @pytest.mark.parametrize("name", ["database", "web", "ci", "logs"])
 def test_the_shipped_profiles_get_advice_from_the_committed_runs(
         name: str, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
