@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import markdown, plots, space_figures, speed_figures, stats
 from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
 from lab.analysis.interval_figure import interval_against_n
+from lab.analysis.pace import at_one_pace
 from lab.analysis.reference_autoextend import TITLE as AUTOEXTEND_TITLE
 from lab.analysis.reference_autoextend import autoextend_block
 from lab.analysis.reference_noise import aa_blocks, agreement_section, variation_blocks
@@ -163,8 +164,8 @@ def page_figures(runs: Runs) -> list[PageFigure]:
                    "for each storage and job", "Hollow: the first pass over a file. Filled: the second. A line is one "
                    "repetition.", lambda: speed_figures.first_against_rewrite(measured, FIO)),
         PageFigure("throughput", "Layer against volume", "Bandwidth of each storage's first pass by job, in layer and "
-                   "volume", "Bandwidth of the first pass. Bars are medians, points single repetitions.",
-                   lambda: speed_figures.throughput(measured, FIO)),
+                   "volume", "Bandwidth of the first pass, each repetition at the pace of the first. Bars are medians, "
+                   "points single repetitions.", lambda: speed_figures.throughput(at_one_pace(measured), FIO)),
     ]
     there = {"space": (steps["workload"] == FILES).any(), "first-write": again.any(), "throughput": len(jobs) > 0}
     drawings = [drawing for drawing in drawings if there[drawing.name]]
