@@ -264,8 +264,9 @@ def _layouts(found: Answers) -> Table:
                   title="Layouts, tested in the model")
     for one in found.tested:
         room = ("", "") if one.layout is None else (format_bytes(one.layout.free_bytes), str(one.layout.steps))
-        table.add_row(one.name, format_bytes(one.capacity.data_bytes),
-                      format_bytes(one.capacity.metadata_bytes) if one.capacity.is_pool else "", *room, short(one.limited), "" if one.layout is None else short(one.extended))
+        metadata = format_bytes(one.capacity.metadata_bytes) if one.capacity.is_pool else ""
+        table.add_row(one.name, format_bytes(one.capacity.data_bytes), metadata, *room, short(one.limited),
+                      "" if one.layout is None else short(one.extended))
     return table
 
 
