@@ -90,7 +90,7 @@ def detectable(table: pd.DataFrame) -> Drawing:
 
 @plots.styled
 def _detectable(table: pd.DataFrame) -> Figure | None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if not table.notna().to_numpy().any():
         return None
@@ -101,6 +101,7 @@ def _detectable(table: pd.DataFrame) -> Figure | None:
         axes.plot(pairs, row.tolist(), color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
                   markersize=5, label=str(name))
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(pairs)

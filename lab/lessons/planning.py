@@ -186,7 +186,7 @@ def answer_table(found: Answer) -> pd.DataFrame:
 
     one, alert, horizon = found.alert_days, found.alert, found.risks[0].days[-1]
     rows = [(f"the accepted risk of {100 * found.choice.risk:g} % is kept",
-             {True: "yes", False: "no", None: "open: too few replications"}[found.holds])]
+             {True: "yes", False: "no", None: "open: too few replications to count it"}[found.holds])]
     rows += [(f"{risk.name}, by day {day:g}", words.percent(chance)) for risk in found.risks
              for day, chance in list(zip(risk.days, risk.chances, strict=True))[1::2]]
     rows += [(f"days to {one.name}, of 90 % of the replications", words.range_of(one, horizon)),

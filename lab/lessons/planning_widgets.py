@@ -40,7 +40,7 @@ def planner(ensembles: Sequence[Ensemble]) -> ipywidgets.VBox:
         raise ValueError("ensembles is empty; one at least")
     widgets = _ipywidgets()
     chosen = widgets.Dropdown(options=[(one.plan.name, place) for place, one in enumerate(ensembles)], value=0,
-                              description="plan", style={"description_width": "9em"})
+                              description="plan", style={"description_width": "10em"})
     box = widgets.VBox([chosen, Panel(widgets, ensembles[0]).box])
 
     def another(change: dict[str, Any]) -> None:
@@ -69,8 +69,9 @@ class Panel:
         for control in self.controls.values():
             control.observe(self._show, names="value")
         self._show()
-        beside = widgets.HBox([widgets.VBox(list(self.controls.values())), self.answers])
-        self.box = widgets.VBox([beside, self.picture])
+        side_by_side = widgets.Layout(flex_flow="row wrap")         # few rows: the picture stays in view beside them
+        self.box = widgets.VBox([widgets.Box(list(self.controls.values()), layout=side_by_side), self.picture,
+                                 self.answers])
 
     def choice(self) -> Choice:
         """What the controls say; what has no control is as planned."""
@@ -101,7 +102,7 @@ def _soon_png(figure: Figure) -> bytes:
 
 
 def _controls(widgets: Any, ensemble: Ensemble, planned: Choice) -> dict[str, Any]:
-    common = {"style": {"description_width": "9em"}, "layout": widgets.Layout(width="30em")}
+    common = {"style": {"description_width": "10em"}, "layout": widgets.Layout(width="31em")}
     slider = {**common, "continuous_update": False}     # a picture for each value that is let go of
     is_pool = ensemble.demands[planned.variant].is_pool
     controls = {"data": _sizes(widgets, "data, GiB", planned.data_bytes / GIB, _DATA_STEPS, 3 * _DATA_STEPS, slider)}

@@ -52,7 +52,10 @@ def fan_chart(found: Answers) -> Figure:
     axes[0].set_ylabel("data, GiB" if plan.is_pool else "file system, GiB")
     if plan.is_pool:
         draw_fan(axes[1], days, told["metadata_used"] / 1024**2, colour)
-        axes[1].axhline(found.capacity.metadata_bytes / 1024**2, color="#000000", linewidth=1.4)
+        most = found.capacity.metadata_bytes / 1024**2
+        axes[1].axhline(most, color="#000000", linewidth=1.4)
+        if plan.min_free_share:
+            axes[1].axhline(most * (1 - plan.min_free_share), color="#D55E00", linewidth=1.2, linestyle="--")
         axes[1].set_ylabel("metadata, MiB")
     for one in axes:
         one.set_ylim(bottom=0)

@@ -25,6 +25,9 @@ from lab.plan.host import (
 from lab.plan.plan_file import PlanFile, kernel_metadata_bytes
 from lab.plan.workers import BATCH, Workers, batches_until
 
+LEAST_FOR_A_LAW = 20
+"""Replications.  From the moments of fewer peaks a law is hardly known, and no verdict rests on it."""
+
 STUDY_SHARE = 0.8
 """Of the time, for the replications; the rest is for the layouts that follow from them."""
 
@@ -104,7 +107,7 @@ class Answers:
     def holds_by_size(self) -> bool:
         """Whether nothing happened in any replication, and the planned storage, never extended, is as large as what is
         told to do: that needs fewer replications than a count of what never happened, if the law of maxima is right."""
-        if self.chance.hits or self.data.high > self.capacity.data_bytes:
+        if self.n < LEAST_FOR_A_LAW or self.chance.hits or self.data.high > self.capacity.data_bytes:
             return False
         simulated = None if self.metadata is None else self.metadata.simulated
         return simulated is None or simulated.high <= self.capacity.metadata_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.plan.answers import LEVEL, Chance, Days
 from lab.plan.levers import Difference
 from lab.plan.planning import Answers, Tested, group_for
-from lab.plan.sizing import STEPS_WANTED, Layout, Needed
+from lab.plan.sizing import STEPS_WANTED, Layout, Needed, layout
 from lab.units import format_bytes
 
 
@@ -15,11 +15,15 @@ def verdict(found: Answers) -> str:
     word = {True: "holds", False: "does not hold", None: "may hold (the replications leave it open)"}[found.holds]
     if found.holds and chance.high > plan.risk:
         word = "holds (by the size that would do, not by a count)"
-    said = (f"{format_bytes(found.capacity.data_bytes)} {word}: something is refused, or has to wait, within "
+    group, percents = found.capacity.group(), plan.storage.autoextend_percent or 0
+    room = None if group is None else layout("", group, percents)
+    extended = f", which LVM extends up to {format_bytes(room.last_bytes)}," if room is not None and room.steps else ""
+    said = (f"{format_bytes(found.capacity.data_bytes)}{extended} {word}: something is refused, or has to wait, within "
             f"{plan.horizon_days:g} d with probability {percent(chance)}, and {plan.accepted_risk_percent:g} % is "
             f"accepted. ")
     metadata = "" if found.metadata is None else f" and {format_bytes(found.metadata.wanted)} of metadata"
-    return said + f"{format_bytes(found.data_bytes)} of data{metadata} would do ({interval(found.data)})."
+    alone = " without any extension" if extended else ""
+    return said + f"{format_bytes(found.data_bytes)} of data{metadata} would do{alone} ({interval(found.data)})."
 
 
 def notes(found: Answers) -> list[str]:
@@ -54,12 +58,12 @@ def _how_sized(needed: Needed) -> str:
             "a law.")
 
 
-def _autoextend(layout: Layout, tested: Tested, found: Answers) -> str:
+def _autoextend(room: Layout, tested: Tested, found: Answers) -> str:
     """What LVM can do in one layout, and what came of it."""
-    fits = (f"{layout.steps} extensions fit, up to {format_bytes(layout.last_bytes)}" if layout.steps else
-            f"no extension fits: it asks for {format_bytes(layout.next_step_bytes)}, and "
-            f"{format_bytes(layout.free_bytes)} are free")
-    return (f"Layout {layout.name}: {format_bytes(tested.capacity.data_bytes)} of data; {fits}. LVM extended it in "
+    fits = (f"{room.steps} extensions fit, up to {format_bytes(room.last_bytes)}" if room.steps else
+            f"no extension fits: it asks for {format_bytes(room.next_step_bytes)}, and "
+            f"{format_bytes(room.free_bytes)} are free")
+    return (f"Layout {room.name}: {format_bytes(tested.capacity.data_bytes)} of data; {fits}. LVM extended it in "
             f"{tested.extended.hits} of {tested.extended.n} replications; something was refused, or had to wait, in "
             f"{tested.limited.hits}.")
 

@@ -38,6 +38,9 @@ BENIGN = {
 }
 """Complaints that tell of no fault, by pattern, each with the reason."""
 
+FAILED = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
+"""What a cell that failed, or that warned of something, shows."""
+
 SETTINGS: dict[str, dict[str, object]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},    # nothing from outside
     "notebook-extension/tracker": {"windowingMode": "none"},        # cells out of sight stay in the page
@@ -90,7 +93,7 @@ def _working_folder(work: Path) -> Path:
 
 
 def _environment(folder: Path, token: str) -> dict[str, str]:
-    """Everything that Jupyter and Matplotlib keep is kept in the folder."""
+    """Everything that Jupyter and Matplotlib keep is kept in the folder; the lab is that of this tree."""
     places = {"HOME": "home", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
               "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
     for name in places.values():
@@ -100,7 +103,8 @@ def _environment(folder: Path, token: str) -> dict[str, str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(told))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON", "XDG_"))}
-    return {**kept, **{name: str(folder / place) for name, place in places.items()}, "JUPYTER_TOKEN": token}
+    return {**kept, **{name: str(folder / place) for name, place in places.items()}, "JUPYTER_TOKEN": token,
+            "PYTHONPATH": str(ROOT)}
 
 
 def _free_port() -> int:
@@ -127,18 +131,18 @@ def run_all_cells(page: Any) -> None:
     page.locator("#jp-main-statusbar >> text=Idle").first.wait_for(timeout=RUN_MS)
     page.locator('.lm-MenuBar-itemLabel:text-is("Run")').click()
     page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-    page.wait_for_function("""() => {
+    page.wait_for_function("""failed => {
         const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
-        const failed = document.querySelector('[data-mime-type="application/vnd.jupyter.error"]');
-        return failed || prompts.length > 0 && prompts.every(one => /\\[\\d+\\]/.test(one.textContent));
-    }""", timeout=RUN_MS)
+        const ran = prompts.length > 0 && prompts.every(one => /\\[\\d+\\]/.test(one.textContent));
+        return ran || document.querySelector(failed);
+    }""", arg=FAILED, timeout=RUN_MS)
 
 
 def test_a_slider_that_is_moved_by_the_keyboard_changes_the_figure(watched: Any, server: Server) -> None:
     page = watched.page
     page.goto(server.page_of(NOTEBOOK), wait_until="domcontentloaded")
     run_all_cells(page)
-    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    assert page.locator(FAILED).all_inner_texts() == []
 
     picture, handle = page.locator(f"img.{PICTURE}"), page.locator(f".{SIZE} .noUi-handle")
     picture.scroll_into_view_if_needed(timeout=MOVE_MS)

@@ -306,15 +306,16 @@ def test_files_of_a_made_image_add_up_to_its_size() -> None:
 
 
 def test_a_storage_as_large_as_what_would_do_holds_without_a_count() -> None:
-    """Three replications without a refusal do not yet tell a risk of 1 %; the size does, by the law that is told."""
+    """20 replications without a refusal do not yet tell a risk of 1 %; the size does, by the law that is told."""
     from dataclasses import replace
 
     from lab.plan.words import notes, verdict
 
-    large = answers_of(SMALL.replace("data: 3GiB", "data: 8GiB, metadata: 32MiB"), 3)
+    large = answers_of(SMALL.replace("data: 3GiB", "data: 8GiB, metadata: 32MiB"), 20)
     assert (large.chance.hits, large.holds, large.holds_by_size) == (0, True, True)
     assert "holds (by the size that would do" in verdict(large)
     enough = large.data.high
+    assert replace(large, replications=large.replications[:19]).holds is None
     less = replace(large, capacity=replace(large.capacity, data_bytes=int(enough) - 1))
     assert less.holds is None
     scarce = replace(large, capacity=replace(large.capacity, metadata_bytes=8192))
