@@ -203,6 +203,8 @@ def _risks(found: Answers) -> Table:
 
     table = Table("probability of", *(f"by {day:.3g} d" for day in found.risks[0].days), title="Risks")
     for risk in found.risks:
+        if risk.name == "metadata full" and not found.plan.is_pool:
+            continue
         table.add_row(risk.name, *(short(chance) for chance in risk.chances))
     return table
 

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from lab.model.filesystem import BLOCK_BYTES
 from lab.model.free_space import FreeSpace
-from lab.model.xfs import COPY_WINDOW_BLOCKS, Xfs
+from lab.model.xfs import COPY_WINDOW_BLOCKS, Xfs, _runs
 from lab.model.xfs_geometry import XfsGeometry, xfs_geometry
 from lab.model.xfs_log import CLEARED_AT_MOUNT_BYTES
 
@@ -232,3 +232,10 @@ def test_free_space_gives_back_what_it_gave(requests: list[tuple[int, int, int]]
     for spot, blocks in taken:
         space.give(spot, blocks)
     assert space.extents == [(10, 300), (320, 600)]
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.sets(st.integers(0, 60)))
+def test_runs_of_a_range_are_those_of_its_numbers(first: int, length: int, scattered: set[int]) -> None:
+    whole = range(first, first + length)
+    assert list(_runs(whole)) == list(_runs(set(whole)))
+    assert [block for begin, blocks in _runs(scattered) for block in range(begin, begin + blocks)] == sorted(scattered)

@@ -85,6 +85,21 @@ def test_metadata_too_small_for_an_empty_pool_are_refused() -> None:
         planned_capacity(plan_of(TEXT.replace("100GiB", "1TiB, metadata: 4MiB")), PARAMETERS)
 
 
+def test_tables_of_containers_that_are_kept_are_those_of_others_and_the_stop() -> None:
+    """The stop is measured in the run of the others, and leaves their tables as they are."""
+    text = TEXT.replace("[start]", "[start, write: {amount: 2MiB}, delete: written]")
+    gone, kept = (unbounded_host(plan_of(one), replace(as_planned(plan_of(one)), trim_seconds=86_400.0), PARAMETERS)
+                  for one in (text, text + "    kept_share: 0.5\n"))
+    (_, alone), = gone.classes[0].footprints
+    (_, stopped), = kept.classes[0].footprints
+    assert (stopped.schedule, stopped.held, stopped.trimmed, stopped.first) == (
+        alone.schedule, alone.held, alone.trimmed, alone.first)
+    written = {end.data_bytes - held.data_bytes for end, held in zip(stopped.stopped, stopped.held, strict=True)}
+    assert alone.stopped == ()
+    assert len(written) == 1
+    assert written.pop() >= 0
+
+
 @pytest.mark.parametrize("left", [1.0, 0.9, 0.5, 0.1, 0.01])
 @pytest.mark.parametrize("used_mib", [1, 40, 126, 128, 130, 144, 400, 9000])
 def test_the_size_with_its_reserve_is_just_enough(used_mib: int, left: float) -> None:
