@@ -76,6 +76,8 @@ def _panels(rows: int) -> tuple[Figure, list[list[Axes]]]:
     height = _ABOVE_INCHES + rows * _ROW_INCHES + _BELOW_INCHES
     figure = Figure(figsize=(plots.WIDTH_INCHES, height))
     grid = figure.subplots(rows, 2, squeeze=False)
+    for axes in grid.flat:
+        axes.locator_params(nbins=5)        # numbers are what takes longest to draw
     figure.subplots_adjust(left=0.065, right=0.985, wspace=0.17, hspace=0.26, top=1 - _ABOVE_INCHES / height,
                            bottom=(_BELOW_INCHES + 0.4) / height)
     return figure, [list(row) for row in grid]
