@@ -216,7 +216,7 @@ def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study)
              else replace(study.capacity, data_bytes=first.data_bytes))
     near = tuple(one.number for one in first.replications if _may_limit(one, sized, study))
     runs = _runs(crew, lone, (sized,), near)
-    told = [Tested("as sized below, never extended", sized, None,
+    told = [Tested("as sized above, never extended", sized, None,
                    answers.Chance(sum(_limited(one[0]) for one in runs), first.n), answers.Chance(0, first.n))]
     group, percent = study.capacity.group(), spec.autoextend_percent or 0
     if group is None or first.metadata is None:
