@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import plots
@@ -90,7 +92,25 @@ class Panel:
                 self.controls[name].disabled = self.controls[other].value != self._planned.variant
         found = planning.answer(self._ensemble, choice)
         self.answers.value = planning.answer_table(found).to_html(header=False, index_names=False, border=0)
-        self.picture.value = _soon_png(picture(self._ensemble, found))
+        with _collected_young():
+            self.picture.value = _soon_png(picture(self._ensemble, found))
+
+
+@contextmanager
+def _collected_young() -> Iterator[None]:
+    """What is made within is collected right after it.
+
+    A figure is full of cycles.  If it is looked at while it is drawn, it counts as long-lived, and every tenth picture
+    waits until all objects of the process have been looked at.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if was_on:
+            gc.enable()
 
 
 @plots.styled
