@@ -59,7 +59,7 @@ def test_growth_is_the_measured_one_to_the_block_in_most_phases(simulated: Run) 
     assert (both["simulated"] == both["measured"]).mean() > 0.75
     kept = both[~both.index.get_level_values("phase").str.match("trim|remove")]
     sums = kept.groupby(level="cell").sum()             # inodes may be written back in the phase before or after
-    assert (sums["simulated"] - sums["measured"]).abs().max() <= 12 * 524288
+    assert (sums["simulated"] - sums["measured"]).abs().max() <= 24 * 524288      # or only when it is unmounted
     assert (sums["simulated"] - sums["measured"]).abs().median() <= 65536
 
 
