@@ -244,8 +244,8 @@ def test_counts_of_space_rest_on_the_run_with_most_repetitions_and_say_how_many(
     build(tmp_path / "b", winner("none", "layer"), growth=GROWTH, repetitions=1)
     advice = advised(profile(0.9), tmp_path)
     finding = statement(advice, "layer-grows-in-writes", Option("direct-lvm", "layer")).finding
-    assert (finding.folder, finding.n) == (str(tmp_path / "a"), 2)
-    assert f"({finding.folder}, n = 2)" in format_advice(advice).replace("\n        ", " ")
+    assert (Path(finding.folder).resolve(), finding.n) == ((tmp_path / "a").resolve(), 2)
+    assert f"({finding.folder}, n = 2)" in " ".join(format_advice(advice).split())
 
 
 def test_two_repetitions_of_a_clear_winner_claim_nothing_by_speed(tmp_path: Path) -> None:
