@@ -45,6 +45,12 @@ docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (minutes, all cores)
 	@.venv/bin/python -c 'from pathlib import Path; from lab.plan.precomputed import write_ensembles; write_ensembles(Path("scenarios/plans"), Path("results/ensembles"))'
 
+.PHONY: plans
+plans: .venv/.ready ## Answer the shipped plans again, as results/plans has them (minutes, all cores)
+	@for plan in scenarios/plans/*.yaml; do \
+	   $(LAB) plan $$plan --replications 300 -o results/plans/$$(basename $$plan .yaml) >/dev/null || exit; \
+	 done
+
 PYTEST := .venv/bin/python -m pytest
 # On all cores, each file as a whole, so that its fixtures are made once.  Live tests have the computer to themselves.
 PARALLEL := -n auto --dist loadfile

@@ -24,15 +24,12 @@ from lab.order import SETUP, Arms, Block, Job, plan_repetition
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
     MEASURED,
-    BaselineRecord,
-    CellRecord,
     CellResult,
     ClockCheck,
     Failure,
     MachineRecord,
     Manifest,
     SamplerCost,
-    ScenarioRef,
 )
 from lab.rig import drivers, pools, workloads
 from lab.rig.clock import compare_clocks, read_clocks
@@ -40,6 +37,7 @@ from lab.rig.identity import Identity, identify, lab_ref
 from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
 from lab.scenario import Cell, Scenario
+from lab.scenario_records import baseline_record, cell_records, drop_caches, scenario_ref
 from lab.store import Row, RunWriter, write_atomically
 
 SCENARIO_FILE, BASELINE_FILE = "scenario.yaml", "baseline.yaml"
@@ -311,7 +309,7 @@ class Runner:
         told = identity.provided
         manifest = Manifest(
             run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
-            scenario=_scenario_ref(scenario),
+            scenario=scenario_ref(scenario),
             lab=lab_ref(), machine=MachineRecord(
                 emulated=told.emulated, accelerator=told.accelerator, cpu_model=identity.cpu_model,
                 cpus=told.cpus, memory_bytes=told.memory_bytes, box=self._box, disks=told.disks,
@@ -320,11 +318,11 @@ class Runner:
             versions=identity.versions, clock=session.clock,
             seed=scenario.seed, repetitions=self._repetitions,
             order=[job.key for job in jobs], started_utc=self._started_utc, ended_utc=_now(),
-            cells=_cell_records(scenario),
+            cells=cell_records(scenario),
             results=results, sampler=_cost(session) or (earlier.sampler if earlier else None),
-            drop_caches=_drop_caches(scenario),
+            drop_caches=drop_caches(scenario),
             seconds=session.seconds or (earlier.seconds if earlier else {}),
-            baseline=_baseline_record(self._arms.baseline),
+            baseline=None if self._arms.baseline is None else baseline_record(self._arms.baseline),
             repeat_until=self._judged.record if self._judged is not None else None)
         write_atomically(self._writer.path / "session.json", json.dumps(
             {"started_utc": self._started_utc, "clock": [check.model_dump() for check in session.clock]}) + "\n")
@@ -347,34 +345,6 @@ def refuse_other_arms(folder: Path, arms: Arms) -> None:
     if has and not had:
         raise InputError("this run has one arm: its cells were not interleaved with another's", where=str(folder),
                          remedy="start a new run: leave out --resume")
-
-
-def _scenario_ref(scenario: Scenario) -> ScenarioRef:
-    return ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name, sha256=scenario.sha256)
-
-
-def _baseline_record(scenario: Scenario | None) -> BaselineRecord | None:
-    if scenario is None:
-        return None
-    return BaselineRecord(**_scenario_ref(scenario).model_dump(), seed=scenario.seed, cells=_cell_records(scenario),
-                          drop_caches=_drop_caches(scenario))
-
-
-def _drop_caches(scenario: Scenario) -> dict[str, bool]:
-    return {workload.name: workload.drop_caches for workload in scenario.workload}
-
-
-def _cell_records(scenario: Scenario) -> dict[str, CellRecord]:
-    return {cell.id: _cell_record(cell) for cell in scenario.cells()}
-
-
-def _cell_record(cell: Cell) -> CellRecord:
-    storage = cell.storage
-    options = {name: getattr(storage, name) for name in ("chunk_size_bytes", "data_percent", "metadata_percent",
-                                                         "autoextend_threshold", "autoextend_percent", "discard")}
-    return CellRecord(storage=storage.storage, target=cell.target, workload=cell.workload.name,
-                      options={name: value for name, value in options.items() if value is not None}
-                      | ({} if storage.throttle is None else {"throttle": storage.throttle.sentence}))
 
 
 def _cost(session: Session) -> SamplerCost | None:

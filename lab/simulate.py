@@ -27,15 +27,14 @@ from lab.readers.fio_job import parse_fio_jobs
 from lab.readers.image_archive import box_image, image_of
 from lab.records import (
     SIMULATED,
-    CellRecord,
     CellResult,
     Failure,
     MachineRecord,
     Manifest,
-    ScenarioRef,
 )
 from lab.rig.identity import lab_ref
 from lab.scenario import Cell, FioWorkload, HostSpec, MachineSpec, Scenario, StepsWorkload
+from lab.scenario_records import cell_records, scenario_ref
 from lab.store import Row, RunWriter, write_atomically
 
 Progress = Callable[[int, int, str], None]
@@ -80,12 +79,10 @@ def simulate(scenario: Scenario, folder: Path, parameters: Parameters, *, repeti
     machine = scenario.machine
     assert isinstance(machine, MachineSpec)
     manifest = Manifest(
-        run=folder.name, status="complete",
-        scenario=ScenarioRef(name=scenario.name, question=scenario.question, file=scenario.path.name,
-                             sha256=scenario.sha256),
-        lab=lab_ref(), machine=_machine_record(machine), versions={"parameters": digest_of(parameters)}, clock=[],
+        run=folder.name, status="complete", scenario=scenario_ref(scenario), lab=lab_ref(),
+        machine=_machine_record(machine), versions={"parameters": digest_of(parameters)}, clock=[],
         seed=scenario.seed, repetitions=repetitions, order=[result.key for result in results], started_utc=started,
-        ended_utc=_now(), cells={cell.id: _cell_record(cell) for cell in scenario.cells()}, results=results,
+        ended_utc=_now(), cells=cell_records(scenario), results=results,
         seconds={"simulation": round(time.monotonic() - began, 3)})
     writer.close(manifest)
     return manifest
@@ -229,11 +226,6 @@ def _machine_record(machine: MachineSpec) -> MachineRecord:
                          memory_bytes=machine.memory_bytes, box="none", disks=machine.disks,
                          pool_disk_bytes=machine.pool_disk_bytes, spare_disk_bytes=machine.spare_disk_bytes,
                          cache="none", host_kernel=platform.release(), host_cpus=os.cpu_count() or 0)
-
-
-def _cell_record(cell: Cell) -> CellRecord:
-    told = cell.storage.model_dump(mode="json", exclude={"storage", "label", "force", "throttle"}, exclude_none=True)
-    return CellRecord(storage=cell.storage.storage, target=cell.target, workload=cell.workload.name, options=told)
 
 
 def _now() -> str:

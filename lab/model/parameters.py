@@ -5,6 +5,7 @@ All else is the kernel's, mkfs.xfs's or Docker's and stands in the modules that 
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -142,6 +143,10 @@ class Parameters(_Part):
     effects: tuple[ScreenedEffect, ...] = ()
     """What each parameter does to the space taken, where ``lab calibrate --screen`` has looked."""
     provenance: Provenance = Provenance()
+
+    def growth_digest(self) -> str:
+        """SHA-256 of those that a host's growth depends on."""
+        return sha256(self.model_dump_json(include={"log", "timing"}).encode()).hexdigest()
 
 
 def storage_kind(storage: str) -> str:

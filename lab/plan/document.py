@@ -20,7 +20,8 @@ def document(found: Answers) -> dict[str, Any]:
     plan, group = found.plan, group_for(found)
     return {
         "schema_version": SCHEMA_VERSION, "plan": plan.name, "question": plan.question,
-        "source": "simulated", "seed": plan.seed, "horizon_days": plan.horizon_days,
+        "source": "simulated", "parameters_sha256": found.parameters_sha256, "seed": plan.seed,
+        "horizon_days": plan.horizon_days,
         "replications": found.n, "replications_of_alternatives": sum(bool(one.others) for one in found.replications),
         "alternatives_in_every": EVERY, "level": LEVEL, "seconds": round(found.seconds, 1),
         "accepted_risk": plan.risk, "holds": found.holds,

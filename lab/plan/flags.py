@@ -10,6 +10,9 @@ from lab.plan.plan_file import PlanFile, read_plan
 from lab.scenario_steps import UPDATE_STEP_BYTES
 from lab.units import parse_size
 
+FILE = Path("FLAGS")
+"""The plan's name before a complaint about it is turned into one about a flag."""
+
 FILE_BYTES = 1024**2
 """About the length of one of the files that a container writes."""
 
@@ -36,43 +39,59 @@ class Flags:
 
 
 def plan_of_flags(flags: Flags) -> PlanFile:
-    """Raises InputError, which names the line of the plan that the flags make."""
-    return read_plan(text_of(flags), Path("FLAGS"))
+    """Raises InputError, which names the flag."""
+    lines = _lines(flags)
+    try:
+        return read_plan(_text(lines), FILE)
+    except InputError as error:
+        number = (error.where or "").removeprefix(f"{FILE}:")
+        flag = lines[int(number) - 1][1] if number.isdecimal() else ""
+        raise InputError(error.message.removeprefix(f"{error.where}: "), where=flag or error.where,
+                         remedy=error.remedy) from None
 
 
 def text_of(flags: Flags) -> str:
     """The plan's YAML.  Raises InputError for sizes that are none."""
-    chunk = f", chunk_size: {flags.chunk_size}" if flags.chunk_size else ""
-    sizes = [f"data: {flags.pool}", *([f"metadata: {flags.metadata}"] if flags.metadata else []),
-             *([f"free: {flags.vg_free}"] if flags.vg_free else [])]
-    steps = ["start"]
-    if (written := _bytes(flags.writes, "--writes")):
-        steps.append(f"write: {{amount: {written}B, files: {max(1, written // FILE_BYTES)}}}")
-    if (updated := _bytes(flags.updates, "--updates") // UPDATE_STEP_BYTES * UPDATE_STEP_BYTES):
-        steps.append(f"update: {{file: large.bin, amount: {updated}B}}")
-    upkeep = f"upkeep: {{prune_every: {flags.prune_every}}}\n" if flags.prune_every else ""
-    return (
-        "# Made of the flags of `lab plan`.  Replace what you know better, and run it as `lab plan FILE`.\n"
-        "name: flags\n"
-        f"seed: {flags.seed}\n"
-        f"horizon_days: {flags.days:g}\n"
-        f"accepted_risk_percent: {flags.risk_percent:g}\n"
-        f"storage: {{storage: {flags.storage}{chunk}}}\n"
-        f"pool: {{{', '.join(sizes)}}}\n"
-        "workload:\n"
-        "  - name: containers\n"
-        "    image: lab/app:1\n"
-        f"    steps: [{', '.join(_step(step) for step in steps)}]\n"
-        f"    starts_per_day: {flags.starts_per_day:g}\n"
-        f"    lifetime: {{exponential: {flags.lifetime}}}\n"
-        f"    kept_share: {flags.kept_share:g}\n"
-        "images:\n"
-        f"  - {{image: lab/app:1, tags_per_month: {flags.tags_per_month:g}}}\n"
-        f"{upkeep}")
+    return _text(_lines(flags))
 
 
-def _step(text: str) -> str:
-    return text if ": " not in text else f"{{{text}}}"
+def _text(lines: list[tuple[str, str]]) -> str:
+    return "".join(f"{line}\n" for line, _ in lines)
+
+
+def _lines(flags: Flags) -> list[tuple[str, str]]:
+    """The plan's lines, each with the flag that it says."""
+    written = _bytes(flags.writes, "--writes")
+    updated = _bytes(flags.updates, "--updates") // UPDATE_STEP_BYTES * UPDATE_STEP_BYTES
+    files = max(1, written // FILE_BYTES)
+    lines = [
+        ("# Made of the flags of `lab plan`.  Replace what you know better, and run it as `lab plan FILE`.", ""),
+        ("name: flags", ""),
+        (f"seed: {flags.seed}", "--seed"),
+        (f"horizon_days: {flags.days:g}", "--days"),
+        (f"accepted_risk_percent: {flags.risk_percent:g}", "--risk"),
+        ("storage:", "--storage"),
+        (f"  storage: {flags.storage}", "--storage"),
+        (f"  chunk_size: {flags.chunk_size}" if flags.chunk_size else "", "--chunk-size"),
+        ("pool:", "--pool"),
+        (f"  data: {flags.pool}", "--pool"),
+        (f"  metadata: {flags.metadata}" if flags.metadata else "", "--metadata"),
+        (f"  free: {flags.vg_free}" if flags.vg_free else "", "--vg-free"),
+        ("workload:", ""),
+        ("  - name: containers", ""),
+        ("    image: lab/app:1", ""),
+        ("    steps:", ""),
+        ("      - start", ""),
+        (f"      - write: {{amount: {written}B, files: {files}}}" if written else "", "--writes"),
+        (f"      - update: {{file: large.bin, amount: {updated}B}}" if updated else "", "--updates"),
+        (f"    starts_per_day: {flags.starts_per_day:g}", "--starts-per-day"),
+        (f"    lifetime: {{exponential: {flags.lifetime}}}", "--lifetime"),
+        (f"    kept_share: {flags.kept_share:g}", "--kept-share"),
+        ("images:", ""),
+        (f"  - {{image: lab/app:1, tags_per_month: {flags.tags_per_month:g}}}", "--tags-per-month"),
+        (f"upkeep: {{prune_every: {flags.prune_every}}}" if flags.prune_every else "", "--prune-every"),
+    ]
+    return [(line, flag) for line, flag in lines if line]
 
 
 def _bytes(text: str, flag: str) -> int:

@@ -66,6 +66,8 @@ class Answers:
     """All that is told of a plan.  ``seconds`` is what the replications took."""
 
     plan: PlanFile
+    parameters_sha256: str
+    """``Parameters.growth_digest``."""
     capacity: Capacity
     replications: tuple[Replication, ...]
     seconds: float
@@ -154,7 +156,7 @@ def _answers(plan: PlanFile, parameters: Parameters, crew: Workers, study: Study
              variants: tuple[Variant, ...], began: float, progress: Callable[[str], None]) -> Answers:
     data, metadata = _sizes(plan, parameters, study, found, as_planned(plan), None)
     first = Answers(
-        plan, study.capacity, tuple(found), 0.0, answers.risks(found, plan.horizon_days),
+        plan, parameters.growth_digest(), study.capacity, tuple(found), 0.0, answers.risks(found, plan.horizon_days),
         answers.days_to_marks(found), answers.alerts(found, plan.alerts_percent), data, metadata,
         _chunks(plan, parameters, study, found, variants), (),
         levers.effects(found, (1 - plan.min_free_share) * _reach(study.capacity)))

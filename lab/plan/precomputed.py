@@ -70,7 +70,7 @@ class Provenance(BaseModel):
     plan: str
     plan_sha256: str
     parameters_sha256: str
-    """``parameters_digest`` of the model's parameters."""
+    """``Parameters.growth_digest``."""
     seed: int
     replications: int
     variants: tuple[str, ...]
@@ -136,7 +136,7 @@ def make_ensemble(plan: PlanFile, parameters: Parameters, crew: Workers, replica
     for place, variant in enumerate(variants):
         own = np.concatenate(told[place * len(batches):(place + 1) * len(batches)])
         demands[variant.name] = Demand(variant, own[:, 0], own[:, 1])
-    made = Provenance(plan=plan.name, plan_sha256=_digest(plan.text), parameters_sha256=parameters_digest(parameters),
+    made = Provenance(plan=plan.name, plan_sha256=_digest(plan.text), parameters_sha256=parameters.growth_digest(),
                       seed=plan.seed, replications=replications, variants=tuple(demands),
                       lab_version=version("thinpool-lab"))
     return Ensemble(plan, made, demands)
@@ -169,11 +169,6 @@ def _watch(fleet: Fleet, step_seconds: float, kept: list[tuple[float, float]]) -
     for number in range(POINTS - 1):
         yield fleet.env.timeout(number * step_seconds + _AFTER_SECONDS - fleet.env.now)
         kept.append((fleet.level.peak_data, fleet.level.peak_metadata))
-
-
-def parameters_digest(parameters: Parameters) -> str:
-    """SHA-256 of those parameters that a host's growth depends on."""
-    return _digest(parameters.model_dump_json(include={"log", "timing"}))
 
 
 def _digest(text: str) -> str:

@@ -23,6 +23,8 @@ from lab.plan.workers import workers
 from lab.readers.parameters import read_parameters
 
 PLANS = sorted((Path(__file__).parents[2] / "scenarios" / "plans").glob("*.yaml"))
+RESULTS = Path(__file__).parents[2] / "results" / "plans"
+LEAST_REPLICATIONS = 300
 GOLDEN = Path(__file__).parents[1] / "data" / "plans.json"
 SMALL = """\
 name: small
@@ -294,6 +296,15 @@ def test_the_shipped_plans_give_what_they_gave(path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("lab.plan.levers.variants",
                         lambda plan: tuple(one for one in every(plan) if one.name in CHEAP_LEVERS))
     assert golden_of(answers_of(path.read_text(), 1)) == json.loads(GOLDEN.read_text())[path.stem]
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_the_committed_answers_are_of_todays_plans_and_parameters(path: Path) -> None:
+    folder = RESULTS / path.stem
+    told = json.loads((folder / "answers.json").read_text())
+    assert (folder / "plan.yaml").read_text() == path.read_text(), "make plans"
+    assert told["parameters_sha256"] == read_parameters(None).growth_digest(), "make plans"
+    assert told["replications"] >= LEAST_REPLICATIONS
 
 
 def test_files_of_a_made_image_add_up_to_its_size() -> None:
