@@ -40,6 +40,7 @@ reference: .venv/.ready ## Measure the reference, validation and A/A runs again 
 docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
 	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
+	@.venv/bin/python -c 'from pathlib import Path; from lab.gate_page import write_gate_page; write_gate_page(Path("results"), Path("docs/gate.md"))'
 
 .PHONY: ensembles
 ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (minutes, all cores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis import calibrate, validate
@@ -90,16 +90,14 @@ def _rate_half_width(fits: Sequence[Fit]) -> float:
 
 
 def _timings(run: Run) -> list[Took]:
-    """What the run's cells tell, as it would be, had every repetition had the pace of the earliest one."""
     workloads = {workload.name: workload for workload in scenario_of(run).workload}
-    found: dict[Hashable, dict[int, Took]] = {}
+    found: list[Took] = []
     for result in run.manifest.results:
         told = run.manifest.cells.get(result.cell)
         workload = workloads.get(told.workload) if told is not None else None
         if result.status == "done" and isinstance(workload, StepsWorkload) and not workload.trace:
-            for place, one in enumerate(read_timings(run.path / "raw" / result.key, workload.containers)):
-                found.setdefault((result.cell, result.arm, place), {})[result.repetition] = one
-    return calibrate.at_one_pace(found)
+            found += read_timings(run.path / "raw" / result.key, workload.containers)
+    return found
 
 
 def loss_profile(runs: Sequence[Run], parameters: Parameters, name: str, values: Sequence[int]) -> pd.DataFrame:

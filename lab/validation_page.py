@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.analysis import markdown, plots, validation_figures, validation_tables
-from lab.analysis.reference_parts import Section
+from lab.analysis import validation_figures, validation_tables
 from lab.analysis.reference_runs import SHOWN, Runs, notices
-from lab.errors import InputError
-from lab.store import write_atomically
+from lab.analysis.written_page import PageFigure, Section, WrittenPage
 from lab.validation_material import DESIGNED, Material, read_material
 from lab.validation_sections import (
     coverage_section,
@@ -30,10 +26,7 @@ from lab.validation_sections import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FIGURES = "figures"
-"""The folder of the page's figures, beside the page."""
+    pass
 
 PICTURED = "Predicted against measured"
 
@@ -43,24 +36,6 @@ INTRO = ("The model is judged here on runs that its parameters were not fitted t
          "*in use* is the space taken over the empty storage, images included; *occupancy* is the sum of increments "
          "since the cell's begin, without anything that was there before; *MAPE* is the mean of |error| ÷ |measured|, "
          "over those of at least 1 MiB.")
-
-
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure of the page's third section; ``draw`` gives None without data."""
-
-    name: str
-    alt: str
-    caption: str
-    draw: Callable[[], Figure | None]
-
-    @property
-    def file(self) -> str:
-        return f"validation-{self.name}.png"
-
-    @property
-    def block(self) -> str:
-        return markdown.figure(self.alt, f"{FIGURES}/{self.file}", self.caption)
 
 
 def validation_page(results: Path, parameters: Path | None = None) -> str:
@@ -76,26 +51,16 @@ def write_validation_page(results: Path, out: Path, parameters: Path | None = No
 
     Raises InputError as ``validation_page`` does, and where the page cannot be written.
     """
-    material = read_material(results, parameters)
-    try:
-        (out.parent / FIGURES).mkdir(parents=True, exist_ok=True)
-        for drawing in page_figures(material):
-            if (figure := drawing.draw()) is not None:
-                write_atomically(out.parent / FIGURES / drawing.file, plots.to_png(figure, dpi=110))
-        write_atomically(out, page_text(material))
-    except OSError as error:
-        raise InputError(f"the page cannot be written: {error.strerror}", where=str(out)) from None
-    return out
+    return _page(read_material(results, parameters)).write(out)
 
 
 def page_text(material: Material) -> str:
-    from jinja2 import Environment, StrictUndefined
+    return _page(material).text
 
-    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = files("lab.analysis").joinpath("validation.md.j2").read_text(encoding="utf-8")
-    text = environment.from_string(template).render(notices=page_notices(material), intro=INTRO,
-                                                    sections=page_sections(material))
-    return text.rstrip("\n") + "\n"
+
+def _page(material: Material) -> WrittenPage:
+    return WrittenPage("How wrong the model is", page_notices(material), INTRO, page_sections(material),
+                       page_figures(material))
 
 
 def page_notices(material: Material) -> list[str]:
@@ -127,12 +92,13 @@ def page_figures(material: Material) -> list[PageFigure]:
     hardest = validation_tables.hardest_cell(rows)
     name, cell, repetition = (str(hardest[key].iloc[0]) for key in ("run", "cell", "repetition"))
     return [
-        PageFigure("increments", "What each phase added, simulated against measured, by storage",
+        PageFigure("validation-increments.png", "What each phase added, simulated against measured, by storage",
                    "A point is one phase in one repetition; on the line the simulated increment is the measured one. "
                    "Left of and below zero: given back.",
                    lambda: validation_figures.predicted_against_measured(rows)),
-        PageFigure("hardest", "Space after each phase of the cell with the largest residual, measured, simulated and "
-                   "by the straight line",
+        PageFigure("validation-hardest.png",
+                   "Space after each phase of the cell with the largest residual, measured, simulated and by the "
+                   "straight line",
                    f"The cell with the largest residual: {cell}, repetition {repetition}, of `{SHOWN}/{name}`.",
                    lambda: validation_figures.occupancy(hardest, f"The hardest cell: {cell}, {name}")),
     ]

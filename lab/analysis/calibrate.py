@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from lab.analysis import stats
-from lab.analysis.pace import paces
 from lab.model.parameters import Fitted
 from lab.readers.raw_timing import Took
 
@@ -78,16 +77,6 @@ def fit_log(loss: Loss, begin: Mapping[str, int], say: Callable[[str], None]) ->
             reason=f"the runs hold no more than {fits[0]} to {fits[-1]}, the end of what was tried" if open_end else
             "records are whole units of the log, so values that round alike cannot be told apart"))
     return LogFit(best, tuple(fitted), squares, n)
-
-
-def at_one_pace(times: Mapping[Hashable, Mapping[int, Took]]) -> list[Took]:
-    """Times by what took them and by repetition, as they would be, had every repetition had the earliest one's pace."""
-    if not times:
-        return []
-    pace = paces({what: {repetition: one.seconds for repetition, one in values.items()}
-                  for what, values in times.items()})
-    return [replace(one, seconds=one.seconds / pace[repetition])
-            for values in times.values() for repetition, one in values.items()]
 
 
 def fit_timing(took: Sequence[Took]) -> dict[str, Fitted]:

@@ -11,8 +11,9 @@ from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES
 from lab.analysis.markdown import code, paragraph, table
 from lab.analysis.noise import half_width
 from lab.analysis.pace import at_one_pace, pace_of_rows
-from lab.analysis.reference_parts import Facts, Section, before_freeing, growth_metric, percent
+from lab.analysis.reference_parts import Facts, before_freeing, growth_metric, percent
 from lab.analysis.words import MIB, counted, joined, number, records, unique
+from lab.analysis.written_page import Section
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,20 +6,16 @@ figures that it links to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lab.analysis import markdown, plots, space_figures, speed_figures, stats
+from lab.analysis import space_figures, speed_figures, stats
 from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
 from lab.analysis.interval_figure import interval_against_n
 from lab.analysis.pace import at_one_pace
 from lab.analysis.reference_autoextend import TITLE as AUTOEXTEND_TITLE
 from lab.analysis.reference_autoextend import autoextend_block
 from lab.analysis.reference_noise import aa_blocks, agreement_section, variation_blocks
-from lab.analysis.reference_parts import FILES, Facts, Section, facts_of
+from lab.analysis.reference_parts import FILES, Facts, facts_of
 from lab.analysis.reference_runs import (
     AA,
     AUTOEXTEND,
@@ -37,14 +33,7 @@ from lab.analysis.reference_speed import first_write_section, layer_section, pai
 from lab.analysis.reference_traces import TITLE as TRACES_TITLE
 from lab.analysis.reference_traces import traces_section
 from lab.analysis.words import joined
-from lab.errors import InputError
-from lab.store import write_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FIGURES = "figures"
-"""The folder of the page's figures, beside the page."""
+from lab.analysis.written_page import PageFigure, Section, WrittenPage
 
 FIO = "fio"
 FILL = "fill"
@@ -55,39 +44,9 @@ INTRO = ("Everything here follows from the runs in [`results/`](../results): the
          "what they leave out. Sizes are in MiB (2^20 bytes). An interval is given from three repetitions on.")
 
 
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure of the page.  ``place``: the section's title that it ends; ``draw`` gives None without data."""
-
-    name: str
-    place: str
-    alt: str
-    caption: str
-    draw: Callable[[], Figure | None]
-
-    @property
-    def file(self) -> str:
-        return f"reference-{self.name}.png"
-
-    @property
-    def block(self) -> str:
-        return markdown.figure(self.alt, f"{FIGURES}/{self.file}", self.caption)
-
-
 def reference_page(results: Path) -> str:
     """The page as Markdown.  Raises InputError, with the folder's name, where the reference run is missing."""
-    from jinja2 import Environment, StrictUndefined
-
-    runs = read_runs(results)
-    sections = page_sections(runs)
-    for drawing in page_figures(runs):
-        for section in sections:
-            if section.title == drawing.place:
-                section.blocks.append(drawing.block)
-    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = files("lab.analysis").joinpath("reference.md.j2").read_text(encoding="utf-8")
-    text = environment.from_string(template).render(notices=notices(runs), intro=INTRO, sections=sections)
-    return text.rstrip("\n") + "\n"
+    return _page(results).text
 
 
 def write_reference_page(results: Path, out: Path) -> Path:
@@ -95,16 +54,18 @@ def write_reference_page(results: Path, out: Path) -> Path:
 
     Raises InputError where the reference run is missing, or where the page cannot be written.
     """
-    text = reference_page(results)
-    try:
-        (out.parent / FIGURES).mkdir(parents=True, exist_ok=True)
-        for drawing in page_figures(read_runs(results)):
-            if (figure := drawing.draw()) is not None:
-                write_atomically(out.parent / FIGURES / drawing.file, plots.to_png(figure, dpi=110))
-        write_atomically(out, text)
-    except OSError as error:
-        raise InputError(f"the page cannot be written: {error.strerror}", where=str(out)) from None
-    return out
+    return _page(results).write(out)
+
+
+def _page(results: Path) -> WrittenPage:
+    runs = read_runs(results)
+    sections, figures = page_sections(runs), page_figures(runs)
+    for place, drawing in figures:
+        for section in sections:
+            if section.title == place:
+                section.blocks.append(drawing.block)
+    return WrittenPage("What the reference runs show", notices(runs), INTRO, sections,
+                       [drawing for _, drawing in figures])
 
 
 def page_sections(runs: Runs) -> list[Section]:
@@ -148,47 +109,50 @@ def documentation_section(runs: Runs, facts: Facts) -> Section:
         *copy_up_block(facts)])
 
 
-def page_figures(runs: Runs) -> list[PageFigure]:
-    """The figures for which there are data, drawn only when asked."""
-    reference = runs.found[REFERENCE]
-    measured = reference.measurements
+def page_figures(runs: Runs) -> list[tuple[str, PageFigure]]:
+    """The figures for which there are data, each with the title of the section that it ends."""
+    measured = runs.found[REFERENCE].measurements
     steps = measured[(measured["target"] == "layer") & measured["phase"].isin(DRAWN_PHASES)]
     jobs = measured[(measured["workload"] == FIO) & measured["metric"].isin(BANDWIDTHS) & (measured["value"] > 0)]
     again = jobs["phase"].str.endswith("#2") & (jobs["metric"] == "write_bandwidth")
-    drawings = [
-        PageFigure("space", "What comes back", "Growth of each storage in some phases of the container steps, in "
-                   "the layer", f"Container steps in the layer: {joined(DRAWN_PHASES)}. Right of zero: taken. Left: "
-                   "given back. Bars are medians, points single repetitions; a black tick is what the application "
-                   "wrote in that phase.", lambda: space_figures.space_steps(steps, FILES)),
-        PageFigure("first-write", "First write against rewrite", "Write bandwidth of the first pass and the rewrite "
-                   "for each storage and job", "Hollow: the first pass over a file. Filled: the second. A line is one "
-                   "repetition.", lambda: speed_figures.first_against_rewrite(measured, FIO)),
-        PageFigure("throughput", "Layer against volume", "Bandwidth of each storage's first pass by job, in layer and "
-                   "volume", "Bandwidth of the first pass, each repetition at the pace of the first. Bars are medians, "
-                   "points single repetitions.", lambda: speed_figures.throughput(at_one_pace(measured), FIO)),
-    ]
-    there = {"space": (steps["workload"] == FILES).any(), "first-write": again.any(), "throughput": len(jobs) > 0}
-    drawings = [drawing for drawing in drawings if there[drawing.name]]
-    return drawings + _autoextend_figure(runs) + _aa_figure(runs)
+    figures = []
+    if (steps["workload"] == FILES).any():
+        figures.append(("What comes back", PageFigure(
+            "reference-space.png", "Growth of each storage in some phases of the container steps, in the layer",
+            f"Container steps in the layer: {joined(DRAWN_PHASES)}. Right of zero: taken. Left: given back. Bars are "
+            "medians, points single repetitions; a black tick is what the application wrote in that phase.",
+            lambda: space_figures.space_steps(steps, FILES))))
+    if again.any():
+        figures.append(("First write against rewrite", PageFigure(
+            "reference-first-write.png", "Write bandwidth of the first pass and the rewrite for each storage and job",
+            "Hollow: the first pass over a file. Filled: the second. A line is one repetition.",
+            lambda: speed_figures.first_against_rewrite(measured, FIO))))
+    if len(jobs):
+        figures.append(("Layer against volume", PageFigure(
+            "reference-throughput.png", "Bandwidth of each storage's first pass by job, in layer and volume",
+            "Bandwidth of the first pass, each repetition at the pace of the first. Bars are medians, points single "
+            "repetitions.", lambda: speed_figures.throughput(at_one_pace(measured), FIO))))
+    return figures + _autoextend_figure(runs) + _aa_figure(runs)
 
 
-def _autoextend_figure(runs: Runs) -> list[PageFigure]:
+def _autoextend_figure(runs: Runs) -> list[tuple[str, PageFigure]]:
     filled = runs.get(AUTOEXTEND)
     if filled is None or not len(filled.samples) or FILL not in set(filled.samples["workload"]):
         return []
-    return [PageFigure("autoextend", "What differs from the documentation", "Space used over time while pools are "
-                       "filled", "The run for autoextend: space used while each pool is filled.",
-                       lambda: space_figures.space_over_time(filled.samples, FILL, "layer"))]
+    return [("What differs from the documentation", PageFigure(
+        "reference-autoextend.png", "Space used over time while pools are filled",
+        "The run for autoextend: space used while each pool is filled.",
+        lambda: space_figures.space_over_time(filled.samples, FILL, "layer")))]
 
 
-def _aa_figure(runs: Runs) -> list[PageFigure]:
+def _aa_figure(runs: Runs) -> list[tuple[str, PageFigure]]:
     again = runs.get(AA)
     if again is None or again.manifest.baseline is None:
         return []
     running = running_ratios(stats.prepare(again.measurements), again.manifest.repeat_until)[:RUNNING_SHOWN]
     if not running:
         return []
-    return [PageFigure("aa", "How noisy the numbers are", "Ratios of the A/A run and their intervals against the "
-                       "number of pairs", f"The A/A run: the {len(running)} ratios of bandwidth with the widest "
-                       "intervals, after so many pairs. All would be 1 without noise.",
-                       lambda: interval_against_n(running))]
+    return [("How noisy the numbers are", PageFigure(
+        "reference-aa.png", "Ratios of the A/A run and their intervals against the number of pairs",
+        f"The A/A run: the {len(running)} ratios of bandwidth with the widest intervals, after so many pairs. All "
+        "would be 1 without noise.", lambda: interval_against_n(running)))]

@@ -1,4 +1,4 @@
-"""What the sections of the reference page share: a run's numbers as they look them up, and a section's shape."""
+"""What the sections of the reference page share: a run's numbers as they look them up."""
 
 from __future__ import annotations
 
@@ -26,14 +26,6 @@ FILES = "files"
 
 FREEING = ("delete", "trim", "remove")
 """The kinds of step that give space back, in the order in which the page tells them."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: blocks of Markdown, in order."""
-
-    title: str
-    blocks: list[str]
 
 
 @dataclass(frozen=True)

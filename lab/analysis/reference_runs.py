@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.analysis.findings import machine_sentence, worst_drift
 from lab.analysis.markdown import paragraph, table
-from lab.analysis.reference_parts import Section
 from lab.analysis.words import clean, counted, joined, number
+from lab.analysis.written_page import Section
 from lab.errors import InputError
 from lab.records import Manifest
 from lab.store import Run, open_run
@@ -73,10 +74,7 @@ def _progress(manifest: Manifest) -> str:
 
 def runs_section(runs: Runs) -> Section:
     """A row a run: scenario, commit, machine, how far it came, its time and clock."""
-    rows = [_row(name, run) for name, run in runs.found.items()]
-    head = ["run", "scenario", "lab's commit", "machine", "status", "repetitions whole", "cell runs done", "failed",
-            "time, min", "worst clock drift, %"]
-    blocks = [table(head, rows, words=5)]
+    blocks = [runs_table(runs.found)]
     if runs.missing:
         blocks.append(f"Not there yet: {joined([f'`{SHOWN}/{name}`' for name in runs.missing])}.")
     failed = [f"{clean(result.cell)} in repetition {result.repetition} of `{SHOWN}/{name}`"
@@ -89,6 +87,13 @@ def runs_section(runs: Runs) -> Section:
                "`make reference` measures all runs again, into `results/repeated`, which takes hours; `make docs` "
                "writes this page again from the committed ones."]
     return Section("What was run", blocks)
+
+
+def runs_table(runs: Mapping[str, Run]) -> str:
+    """A row a run: scenario, commit, machine, how far it came, its time and clock."""
+    head = ["run", "scenario", "lab's commit", "machine", "status", "repetitions whole", "cell runs done", "failed",
+            "time, min", "worst clock drift, %"]
+    return table(head, [_row(name, run) for name, run in runs.items()], words=5)
 
 
 def _row(name: str, run: Run) -> list[str]:

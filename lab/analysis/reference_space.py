@@ -9,7 +9,6 @@ from lab.analysis.reference_parts import (
     FREEING,
     KEPT_PHASES,
     Facts,
-    Section,
     amounts_told,
     growth_metric,
     kind_of,
@@ -17,6 +16,7 @@ from lab.analysis.reference_parts import (
     mib_text,
 )
 from lab.analysis.words import joined, mib, number
+from lab.analysis.written_page import Section
 
 FEW = 3
 """Up to so many different amounts are told one by one; of more, the span."""

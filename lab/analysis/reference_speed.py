@@ -12,7 +12,6 @@ from lab.analysis.reference_parts import (
     ALL_PHASES,
     FILES,
     Facts,
-    Section,
     job_name,
     median_note,
     mib_text,
@@ -21,6 +20,7 @@ from lab.analysis.reference_parts import (
 )
 from lab.analysis.verdicts import verdict
 from lab.analysis.words import MIB, counted, joined, mib, number, records
+from lab.analysis.written_page import Section
 from lab.units import format_bytes
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lab.analysis import stats
 from lab.analysis.markdown import paragraph, table
-from lab.analysis.reference_parts import Section, storages_of
+from lab.analysis.reference_parts import storages_of
 from lab.analysis.words import MIB, joined, number, unique
+from lab.analysis.written_page import Section
 from lab.errors import InputError
 from lab.readers.iolog import read_writes
 from lab.store import Run

@@ -57,7 +57,7 @@ def _print_checks(checks: list[Check]) -> None:
 
 @app.command(epilog="Examples: `lab run scenarios/quickstart.yaml`; `lab run new.yaml --against old.yaml`; "
                     "`lab run scenarios/loop-vs-direct.yaml --repeat-until "
-                    "'direct-lvm/loop-lvm write_bandwidth seq-write layer ±10 %'`")
+                    "'direct-lvm/loop-lvm write_bandwidth seq-write-1m layer ±10 %'`")
 def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario file; with --against, the candidate.",
                                              metavar="SCENARIO")],

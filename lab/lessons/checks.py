@@ -179,7 +179,7 @@ def differs_by_a_block(table: pd.DataFrame, answer: object, *, phase: str) -> st
     if phase not in table.index:
         return f"The table has no phase {phase}."
     return graded_number(answer, float(table.loc[[phase], "difference_blocks"].iloc[0]), "Read the column of the "
-                         "difference, not those of the growth.", unit="data blocks", absolute=0.05)
+                         "difference, with its sign, not those of the growth.", unit="data blocks", absolute=0.05)
 
 
 # -- 4: copy-up against copies of blocks -----------------------------------------------------------------------
@@ -267,7 +267,7 @@ def strongest_lever(table: pd.DataFrame, answer: object) -> str:
 def replications_wanted(risk: float, answer: object) -> str:
     """How many replications count the size at that risk (0 to 1), instead of carrying it on by a law?"""
     return graded_number(answer, replications_to_count(risk), "All of n peaks lie below the size wanted with chance "
-                         "(1 - risk)ⁿ: that should not be more than 1 in 20.", unit="replications", absolute=1.0)
+                         "(1 - risk)ⁿ: that should not be more than 1 in 20.", unit="replications")
 
 
 # -- 9: metadata -----------------------------------------------------------------------------------------------
@@ -281,8 +281,8 @@ def kernel_rule(data_bytes: int, chunk_bytes: int, answer: object) -> str:
 
 def containers_held(found: Filling, answer: object) -> str:
     """How many containers did all of their writes before the pool was full?"""
-    return graded_number(answer, found.held, "The pool's last rows tell after which container it took no more.",
-                         unit="containers", absolute=1.0)
+    return graded_number(answer, found.held, "The last row is of the container that failed: count those before it.",
+                         unit="containers")
 
 
 def data_left(found: Filling, answer: object) -> str:

@@ -98,8 +98,9 @@ def _detectable(table: pd.DataFrame) -> Figure | None:
     axes = figure.subplots()
     pairs = [int(n) for n in table.columns]
     for number, (name, row) in enumerate(table.iterrows()):
-        axes.plot(pairs, row.tolist(), color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
-                  markersize=5, label=str(name))
+        again = number // len(COLOURS)                  # a colour comes again dashed and with another marker
+        axes.plot(pairs, row.tolist(), color=COLOURS[number % len(COLOURS)], linestyle="--" if again else "-",
+                  marker=MARKERS[(number + 2 * again) % len(MARKERS)], markersize=5, label=str(name))
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

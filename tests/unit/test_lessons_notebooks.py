@@ -18,7 +18,7 @@ from lab.store import open_run
 
 ROOT = Path(__file__).parents[2]
 LESSONS = ("01_layers", "02_thin_pool", "03_loop_or_direct", "04_copy_up", "05_choosing", "06_layer_or_volume",
-           "08_capacity_planning", "09_metadata")
+           "08_capacity_planning", "09_metadata", "10_regressions")
 OF_PLANS = ("08_capacity_planning",)
 """Those that rest on plans; their first cells are tested beside their logic."""
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.analysis import comparisons, exercises, report
+from lab.analysis import comparisons, report
 from lab.errors import InputError
+from lab.lessons import run_checks
 from lab.records import (
     ARM,
     BASELINE,
@@ -211,7 +212,7 @@ def test_five_clear_repetitions_name_a_winner(tmp_path: Path) -> None:
     sentences = report.summary_sentences(run)
     assert any("In the layer (fio-short), overlay2-ext4 had the highest bandwidth in seq-write" in text
                and "n = 5, intervals within" in text for text in sentences)
-    assert exercises.may_name_winner(run, True).startswith("Right")
+    assert run_checks.may_name_winner(run, True).startswith("Right")
 
 
 @pytest.mark.parametrize("repetitions", [1, 2])
@@ -221,7 +222,7 @@ def test_few_repetitions_name_none(tmp_path: Path, repetitions: int) -> None:
     assert f"No winner named in any of 16 bandwidth comparisons: n = {repetitions} < 3" in text
     assert "had the highest" not in text
     assert "was fastest" not in text
-    assert exercises.may_name_winner(run, True).startswith("Not yet")
+    assert run_checks.may_name_winner(run, True).startswith("Not yet")
 
 
 def test_overlapping_intervals_name_none(tmp_path: Path) -> None:
@@ -297,11 +298,12 @@ def test_a_page_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None
 
 def test_the_exercises_grade(tmp_path: Path) -> None:
     run = build(tmp_path / "run", noise=0.0)
-    assert exercises.delete_gives_back(run, 0).startswith("Right")
-    assert exercises.delete_gives_back(run, 64).startswith("Not yet")
-    assert exercises.update_amplification(run, 16).startswith("Right")
-    assert exercises.update_amplification(run, None) == "No answer yet."
-    assert "no phase" in exercises.update_amplification(run, 1, storage="none")
+    assert run_checks.delete_gives_back(run, 0).startswith("Right")
+    assert run_checks.delete_gives_back(run, 64).startswith("Not yet")
+    assert run_checks.delete_gives_back(run, False).startswith("Not yet: False is not a number")
+    assert run_checks.update_amplification(run, 16).startswith("Right")
+    assert run_checks.update_amplification(run, None) == "No answer yet."
+    assert "no phase" in run_checks.update_amplification(run, 1, storage="none")
 
 
 BOTH: tuple[Arm, ...] = (BASELINE, CANDIDATE)

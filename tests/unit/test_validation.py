@@ -181,15 +181,6 @@ def test_times_are_medians_and_asking_is_what_goes_beyond_an_empty_record() -> N
     assert set(found) == {"boundary_seconds", "measure_seconds"}
 
 
-def test_times_of_a_slower_repetition_are_told_at_the_pace_of_the_first() -> None:
-    seconds = {"start": (3.0, 6.0), "exec": (1.0, 2.0), "sync": (0.0, 0.0), "check": (2.0, 5.0)}
-    told = calibrate.at_one_pace({name: {number: Took(name, value) for number, value in enumerate(values, 1)}
-                                  for name, values in seconds.items()})
-    assert told == [Took("start", 3.0), Took("start", 3.0), Took("exec", 1.0), Took("exec", 1.0), Took("sync", 0.0),
-                    Took("sync", 0.0), Took("check", 2.0), Took("check", 2.5)]
-    assert calibrate.at_one_pace({}) == []
-
-
 def test_a_cells_times_add_up_to_its_phases() -> None:
     run = open_run(QUICKSTART)
     key = next(r.key for r in run.manifest.results if r.cell == "direct-lvm.layer.files")

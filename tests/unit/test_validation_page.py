@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lab.analysis import exercises, plots, validate, validation_figures, validation_shown
+from lab.analysis import plots, validate, validation_figures, validation_shown
 from lab.analysis import validation_tables as tables
 from lab.analysis.markdown import table
 from lab.analysis.validate_rates import RateCheck, RateScore
@@ -28,6 +28,7 @@ from lab.analysis.validation_parameters import (
 )
 from lab.calibration import loss_profile
 from lab.errors import InputError
+from lab.lessons import run_checks
 from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance
 from lab.readers.parameters import read_parameters, write_parameters
 from lab.store import open_run
@@ -361,16 +362,17 @@ def test_the_profile_of_a_log_cost_has_a_row_a_value() -> None:
 
 def test_exercises_grade_an_answer() -> None:
     cell = "direct-lvm.layer.files"
-    assert exercises.straight_line_surplus(GOOD, None, cell=cell) == "No answer yet."
-    assert exercises.straight_line_surplus(GOOD, 3.2, cell=cell) == "Right: it is 3."
-    assert exercises.straight_line_surplus(GOOD, 30, cell=cell).startswith("Not yet.")
-    assert exercises.straight_line_surplus(GOOD, 3, cell="x") == "This run has no cell x."
+    assert run_checks.straight_line_surplus(GOOD, None, cell=cell) == "No answer yet."
+    assert run_checks.straight_line_surplus(GOOD, 3.2, cell=cell) == "Right: it is 3 MiB."
+    assert run_checks.straight_line_surplus(GOOD, 30, cell=cell).startswith("Not yet.")
+    assert run_checks.straight_line_surplus(GOOD, 3, cell="x") == "This run has no cell x."
     tried = pd.DataFrame({"value": [1, 2, 3], "squares": [30.0, 20.0, 10.0]})
-    assert exercises.how_much_worse(tried, 2, value=2).startswith("Right")
-    assert exercises.how_much_worse(tried, 3, value=2).startswith("Not yet")
-    assert "does not tell" in exercises.how_much_worse(tried, 3, value=9)
+    assert run_checks.how_much_worse(tried, 2, value=2).startswith("Right")
+    assert run_checks.how_much_worse(tried, 3, value=2).startswith("Not yet")
+    assert "does not tell" in run_checks.how_much_worse(tried, 3, value=9)
     wide, narrow = validate.Coverage(9, 10, 0.55, 0.99), validate.Coverage(99, 100, 0.94, 0.99)
-    assert exercises.rules_out_share(wide, False).startswith("Right")
-    assert exercises.rules_out_share(wide, True).startswith("Not yet")
-    assert exercises.rules_out_share(narrow, True).startswith("Right")
-    assert exercises.rules_out_share(narrow, None) == "No answer yet."
+    assert run_checks.rules_out_share(wide, False).startswith("Right")
+    assert run_checks.rules_out_share(wide, True).startswith("Not yet. Is 90%")
+    assert run_checks.rules_out_share(wide, 0).startswith("Not yet: 0 is neither True nor False")
+    assert run_checks.rules_out_share(narrow, True).startswith("Right")
+    assert run_checks.rules_out_share(narrow, None) == "No answer yet."
