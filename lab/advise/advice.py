@@ -55,7 +55,7 @@ def advise(profile: Profile, runs: Sequence[Path], parameters: Parameters | None
                          remedy="measure: lab run scenarios/reference.yaml")
     shares, told = tuple(job_shares(profile)), tuple(applicable(profile))
     left, _ = exclude(options, told)
-    scores = score(choose(found.measured, shares), shares, left)
+    scores = score(choose(found.measured, shares, left), shares, left)
     steps = choose_steps(found.measured)
     ranking = rank(options, told, scores, steps)
     first = ranking.ranked[0].option.label if ranking.ranked else None

@@ -217,10 +217,12 @@ def unique_folders(paths: Sequence[Path]) -> list[Path]:
     return list(folders.values())
 
 
-def choose(measured: Sequence[Measured], shares: Sequence[JobShare]) -> Measured | None:
-    """The run that the ratios rest on: it has most of the profile's weight on most options, then most repetitions."""
+def choose(measured: Sequence[Measured], shares: Sequence[JobShare],
+           options: Sequence[Option] = OPTIONS) -> Measured | None:
+    """The run that the ratios of those options rest on: it has most of the profile's weight on most of them, then most
+    repetitions."""
     def worth(one: Measured) -> tuple[float, int]:
-        jobs = [(share.weight, one.job(option, share)) for option in OPTIONS for share in shares]
+        jobs = [(share.weight, one.job(option, share)) for option in options for share in shares]
         return (round(sum(weight for weight, found in jobs if found), 9),
                 max((len(found) for _, found in jobs), default=0))
 

@@ -78,6 +78,8 @@ def label_of(cell: CellRecord) -> str | None:
 
     What the record does not say is taken to be as in the first that fits.
     """
+    if "throttle" in cell.options:                      # slowed down on purpose: no evidence of the storage
+        return None
     for spec in STORAGES:
         told = spec.model_dump(mode="json", exclude={"storage", "label", "force"}, exclude_none=True)
         if spec.storage == cell.storage and all(cell.options.get(name, value) == value for name, value in told.items()):

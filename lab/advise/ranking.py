@@ -81,8 +81,10 @@ class Ranking:
 
     @property
     def tells_something(self) -> bool:
-        """Whether not all options share one place, or only one storage is there."""
-        return len({one.place for one in self.ranked}) > 1 or self.one_storage
+        """Whether a storage is set apart from another, or only one is left."""
+        if self.one_storage:
+            return not self.unmeasured
+        return len({one.place for one in self.ranked}) > 1
 
     @property
     def one_storage(self) -> bool:

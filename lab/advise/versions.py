@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){0,5}")
+_VERSION = re.compile(r"(?:\d+:)?(\d{1,6}(?:\.\d{1,6}){0,5})(?![\d,:])")
+"""After an epoch, as Debian's packages have it: what stands before the colon orders packages, not versions."""
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -14,11 +15,13 @@ def parse_version(text: str) -> tuple[int, ...]:
 
     >>> parse_version("3.10.0-514.el7.x86_64"), parse_version("20.10.24+dfsg1"), parse_version("25")
     ((3, 10, 0, 514), (20, 10, 24), (25,))
+    >>> parse_version("5:25.0.3-1~debian.12~bookworm")
+    (25, 0, 3, 1)
     """
     match = _VERSION.match(text.strip().removeprefix("v").replace("-", "."))
     if match is None:
         raise ValueError(f"{text!r} is no version")
-    return tuple(int(part) for part in match[0].split("."))
+    return tuple(int(part) for part in match[1].split("."))
 
 
 def older(version: str, than: str) -> bool:

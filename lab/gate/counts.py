@@ -150,10 +150,11 @@ def _judge(one: Comparison, rules: Rules, block_bytes: int) -> Row:
 
 
 def _judge_work(row: Row, before: list[float], after: list[float]) -> Row:
-    if min(before) <= median(after) <= max(before):
+    if min(before) <= min(after) and max(after) <= max(before):
         return replace(row, status=Status.NONE, reason="the same work", limit=0.0)
     return replace(row, limit=0.0, reason=f"the workload wrote {format_bytes(median(before))} in the baseline and "
-                                          f"{format_bytes(median(after))} in the candidate: this is not the same work")
+                                          f"{format_bytes(median(after))} in the candidate, on the median: this is not "
+                                          "the same work")
 
 
 def _moved(row: Row, rules: Rules, block_bytes: int, larger: set[tuple[str, str]],

@@ -18,7 +18,7 @@ from lab.gate.effects import PAIRED_METHOD, UNPAIRED_METHOD
 from lab.gate.fingerprint import Difference, differences, fingerprint
 from lab.gate.looks import next_look
 from lab.gate.rows import ENVIRONMENT, Notice, Row, Status, overall
-from lab.gate.rules import Rules
+from lab.gate.rules import METADATA_PEAK, Rules
 from lab.gate.sides import Quantity, Sides, two_arms, two_runs
 from lab.gate.timings import judge_timings
 from lab.records import BASELINE, CANDIDATE
@@ -115,6 +115,12 @@ def _notices(sides: Sides, rules: Rules, rows: list[Row], differing: list[Differ
         yield Notice("nothing", _nothing(sides), inconclusive=True)
     yield from _one_sided(sides, rules)
     yield from _failed(sides)
+    repetitions = {n for row in rows if row.p is not None for n in (row.n_baseline, row.n_candidate)}
+    if odd := sorted(repetitions - set(rules.look_schedule())):
+        schedule = ", ".join(map(str, rules.look_schedule()))
+        told = ", ".join(map(str, odd))
+        yield Notice("looks", f"judged at {told} repetitions, where the level of {rules.alpha:g} is "
+                              f"shared out over looks at {schedule}: it holds if there are no more looks than those")
     for folder, manifest in {sides.paths[side]: sides.manifests[side] for side in sides.paths}.items():
         if manifest.status == "partial":
             yield Notice("partial", f"{folder}: the run is partial, and was judged by what it has")
@@ -142,7 +148,8 @@ def _nothing(sides: Sides) -> str:
 
 def _one_sided(sides: Sides, rules: Rules) -> Iterator[Notice]:
     def gated(item: tuple[Quantity, str]) -> bool:
-        return rules.is_count(item[0].metric) or rules.minimum_effect(item[0].metric) is not None
+        metric = METADATA_PEAK if item[0].metric == "pool_metadata_used" else item[0].metric     # what the peak is of
+        return rules.is_count(metric) or rules.minimum_effect(metric) is not None
 
     lacking = sorted((side, quantity.cell, quantity) for quantity, side in filter(gated, sides.one_sided))
     for (side, cell), own in groupby(lacking, key=lambda item: item[:2]):

@@ -33,9 +33,9 @@ def next_look(sides: Sides, rules: Rules, rows: list[Row]) -> Look:
     """The next number of repetitions of the schedule that can settle what is open."""
     tested = [row for row in rows if row.kind == TIMING and row.p is not None]
     waiting = [row for row in tested if row.status is Status.INCONCLUSIVE]
-    measured = min(manifest.repetitions for manifest in sides.manifests.values())
     if not waiting:
         return Look("")
+    measured = min(min(row.n_baseline, row.n_candidate) for row in tested)      # of a partial run, what there is
     wanted = rules.alpha_a_look / len(tested)
     needed = pairs_needed(wanted) if sides.paired else repetitions_needed(wanted)
     schedule = rules.look_schedule()
@@ -58,7 +58,7 @@ def _commands(sides: Sides, repetitions: int) -> list[str]:
         assert manifest.baseline is not None
         return [_command(manifest.scenario, sides.paths[CANDIDATE], repetitions, against=manifest.baseline)]
     return [_command(sides.manifests[side].scenario, sides.paths[side], repetitions) for side in (BASELINE, CANDIDATE)
-            if sides.manifests[side].repetitions < repetitions]
+            if sides.manifests[side].repetitions < repetitions or sides.manifests[side].status == "partial"]
 
 
 def _command(scenario: ScenarioRef, folder: Path, repetitions: int, *, against: ScenarioRef | None = None) -> str:

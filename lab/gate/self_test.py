@@ -122,7 +122,7 @@ def self_test(runs: Sequence[Run], rules: Rules, *, seed: int, trials: int = TRI
     where a run is no A/A run, where two runs differ in environment or scenario, and where nothing can be tested.
     """
     sides = aa_sides(runs)
-    tests = _tests(sides, rules)
+    tests = _tests(sides, rules, runs[0].path)
     every = tuple(sorted({r for one in sides.comparisons for r in one.baseline.keys() & one.candidate.keys()}))
     if not tests or len(every) < 2:
         raise InputError(
@@ -173,9 +173,25 @@ def _metric_test(test: LogSample, alarms: Bools, rules: Rules, tests: int,
         reason="" if found is not None else f"{n} pairs cannot give a p-value of {level:.2g}, as {tests} timings need")
 
 
-def _tests(sides: Sides, rules: Rules) -> list[LogSample]:
-    made = (log_sample(one, rules, paired=True) for one in timings_among(sides.comparisons, rules))
-    return [test for test in made if isinstance(test, LogSample)]
+def _tests(sides: Sides, rules: Rules, where: Path) -> list[LogSample]:
+    """The timings' logarithms.  Raises InputError for a timing that has none, and for a count that is no number."""
+    def refused(one: Comparison, why: str) -> InputError:
+        quantity = one.quantity
+        return InputError(f"{quantity.cell}, {quantity.phase}, {quantity.metric}: {why}", where=str(where),
+                          remedy=f"leave it out with --rules and ignore: [{quantity.metric}], or measure again")
+
+    made = []
+    for one in timings_among(sides.comparisons, rules):
+        found = log_sample(one, rules, paired=True)
+        if isinstance(found, str):
+            raise refused(one, found)
+        made.append(found)
+    for one in sides.comparisons:
+        if rules.is_count(one.quantity.metric):
+            for repetition, value in (*one.baseline.items(), *one.candidate.items()):
+                if not math.isfinite(value):
+                    raise refused(one, f"the value in repetition {repetition} is no number")
+    return made
 
 
 def _timing_alarms(tests: Sequence[LogSample], rules: Rules, drawn: _Trials,

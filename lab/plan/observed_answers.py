@@ -6,13 +6,14 @@ and nothing of what it would do with another data block, another schedule of pru
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import InputError
 from lab.model.storage import MIN_FREE_SHARE
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
-from lab.observed.forecast import Chance, ObservedForecast, forecast
+from lab.observed.forecast import MOST_PATHS, Chance, ObservedForecast, forecast
 from lab.observed.growth import growth_of
 from lab.plan.host import reserve_bytes, whole_extents
 from lab.plan.plan_file import kernel_metadata_bytes
@@ -20,6 +21,9 @@ from lab.plan.sizing import Layout, layout, size_with_reserve
 from lab.readers.observed import read_observed
 from lab.scenario import StorageSpec
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES
+
+LEAST_PATHS = 4000
+"""Drawn from a log, whatever the risk."""
 
 MOST_RISK = 0.5
 """Of what may be accepted, as in a plan."""
@@ -117,15 +121,33 @@ def answer_from_log(path: Path, asked: Asked) -> ObservedAnswers:
         raise InputError("the log does not tell how full the metadata are", where=str(path),
                          remedy="leave --metadata out")
 
+    paths = paths_for(asked.risk)
+
     def told(data_bytes: int | None) -> ObservedForecast:
-        return forecast(growth, horizon_days=asked.days, seed=asked.seed, risk=asked.risk, data_total_bytes=data_bytes,
-                        metadata_total_bytes=asked.metadata_bytes)
+        return forecast(growth, horizon_days=asked.days, paths=paths, seed=asked.seed, risk=asked.risk,
+                        data_total_bytes=data_bytes, metadata_total_bytes=asked.metadata_bytes)
 
     found = told(asked.data_bytes)
     if asked.free_bytes is None:
         return ObservedAnswers(asked, found, None)
     can = extensions(found.data.total_bytes, asked.free_bytes)
     return ObservedAnswers(asked, found, Extended(can, told(can.last_bytes).full if can.steps else found.full))
+
+
+def paths_for(risk: float) -> int:
+    """So many that none of them full tells that the risk (0 to 1) is met.
+
+    The upper end of no hit in n is about z²/n = 3.84/n (Wilson, 95 %); twice as many leave room for some hits.  Raises
+    InputError for a risk that no number of paths allowed can tell.
+
+    >>> paths_for(0.01), paths_for(0.0005)
+    (4000, 16000)
+    """
+    wanted = max(LEAST_PATHS, math.ceil(8 / risk)) if risk > 0 else LEAST_PATHS     # the forecast refuses such a risk
+    if wanted > MOST_PATHS:
+        raise InputError(f"--risk: {100 * risk:g} % cannot be told from {MOST_PATHS:,} paths",
+                         remedy=f"at least {800 / MOST_PATHS:g} %")
+    return wanted
 
 
 def lvm_spec() -> StorageSpec:

@@ -213,7 +213,7 @@ def read_ensemble(plan_file: Path, folder: Path) -> Ensemble:
     """The ensemble of a plan.
 
     Raises InputError where a file is missing or damaged, is of another schema version, or was made of another text of
-    the plan or of other variants.
+    the plan, with other parameters, or of other variants.
     """
     plan = load_plan(plan_file)
     file = folder / f"{plan.name}.parquet"
@@ -221,6 +221,9 @@ def read_ensemble(plan_file: Path, folder: Path) -> Ensemble:
     if made.plan_sha256 != _digest(plan.text):
         raise InputError(f"the ensemble was made of another text of the plan than {plan_file} has now", where=str(file),
                          remedy=REMEDY)
+    if made.parameters_sha256 != read_parameters(None).growth_digest():
+        raise InputError("the ensemble was made with other parameters of the model than the lab has now",
+                         where=str(file), remedy=REMEDY)
     variants = all_variants(plan)
     if made.variants != tuple(one.name for one in variants):
         raise InputError(f"the ensemble has the variants {', '.join(made.variants)}; today's lab tries others",

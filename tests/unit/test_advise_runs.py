@@ -353,6 +353,7 @@ def test_a_pool_of_other_options_is_not_taken_for_one_that_is_advised_on() -> No
     record = CellRecord(storage="direct-lvm", target="layer", workload="w", options=options)
     assert label_of(record) == "direct-lvm"
     assert label_of(record.model_copy(update={"options": options | {"data_percent": 75}})) is None
+    assert label_of(record.model_copy(update={"options": options | {"throttle": "40 MiB/s"}})) is None
     assert label_of(record.model_copy(update={"options": options | {"chunk_size_bytes": 65536}})) == "direct-64k"
 
 
@@ -420,6 +421,23 @@ def test_the_one_storage_that_is_left_is_an_answer_though_its_places_for_data_ar
     text = " ".join(capsys.readouterr().out.split())
     assert "First: overlay2-ext4, data in" in text
     assert "The documentation excludes every other storage." in text
+
+
+def test_the_only_storage_that_was_measured_is_no_answer_where_others_are_left(
+        tmp_path: Path, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    run = build(tmp_path / "r", winner("none", "layer"), labels=("direct-lvm",))
+    assert lab(described(tmp_path, 0.2), "--runs", run) == 4
+    assert "lab run scenarios/reference.yaml" in capsys.readouterr().out
+
+
+def test_the_run_is_chosen_for_the_storages_that_are_left(
+        tmp_path: Path, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    pools = ("loop-lvm", "direct-lvm", "direct-64k", "direct-128k")
+    build(tmp_path / "runs" / "pools", winner("none", "layer"), labels=pools)
+    build(tmp_path / "runs" / "overlays", winner("overlay2-xfs", "volume", 3.0),
+          labels=("overlay2-ext4", "overlay2-xfs"))
+    assert lab(described(tmp_path, 0.2, "host: {docker: '25.0'}\n"), "--runs", tmp_path / "runs", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["evidence"]["run"].endswith("overlays")
 
 
 @pytest.mark.parametrize("name", ["database", "web", "ci", "logs"])

@@ -130,6 +130,26 @@ def test_after_the_last_look_it_stays_inconclusive(tmp_path: Path, lab: Lab) -> 
     assert "lab run" not in told.out
 
 
+def test_a_run_that_was_interrupted_goes_on_to_the_next_look(tmp_path: Path, lab: Lab) -> None:
+    run = runs.build(tmp_path / "run", repetitions=8, status="partial")
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "repetitions": 20}))
+    told = lab(run)
+    assert told.code == 4
+    assert "--repetitions 10" in told.out
+    assert "was reached" not in told.out
+    assert "judged at 8 repetitions" in told.out + told.err
+
+
+def test_metadata_that_the_candidate_lacks_is_inconclusive(tmp_path: Path, lab: Lab) -> None:
+    def edit(row: dict[str, Any]) -> dict[str, Any] | None:
+        return None if row["metric"] == "pool_metadata_used" and row["arm"] == "candidate" else row
+
+    told = lab(runs.build(tmp_path / "run", edit=edit))
+    assert told.code == 4
+    assert "pool_metadata_used" in told.err
+
+
 def test_more_timings_than_the_maximum_of_repetitions_can_settle_are_told(tmp_path: Path, lab: Lab) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("max_repetitions: 5\n")

@@ -95,6 +95,12 @@ def test_a_tolerance_of_the_users_own_is_exact() -> None:
     assert asked["write", "disk_written"].status is Status.REGRESSION
 
 
+def test_work_that_only_its_median_has_in_common_is_not_the_same() -> None:
+    (row,) = judge_counts([growth("write", [100 * MIB] * 3, [50 * MIB, 100 * MIB, 150 * MIB], "application_bytes")],
+                          Rules(), {"c": BLOCK})
+    assert row.status is Status.INCONCLUSIVE
+
+
 def test_different_work_is_not_compared() -> None:
     rows = judge_counts(with_totals([growth("write", [64 * MIB] * 2, [96 * MIB] * 2),
                                      growth("write", [64 * MIB] * 2, [96 * MIB] * 2, "application_bytes"),

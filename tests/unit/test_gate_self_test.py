@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from lab.errors import InputError
 from lab.gate.gate import judge_rows
 from lab.gate.rows import Status
 from lab.gate.rules import Rules
@@ -108,6 +109,18 @@ def test_what_is_found_is_found_by_the_gate_too(tmp_path: Path) -> None:
             verdicts.append((name, any(row.status is Status.REGRESSION for row in rows)))
     assert verdicts.count(("larger", True)) >= 8
     assert verdicts.count(("smaller", True)) == 0
+
+
+@pytest.mark.parametrize("metric", ["write_bandwidth", "storage_growth"])
+def test_a_value_that_is_no_number_is_refused_by_name(tmp_path: Path, metric: str) -> None:
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        odd = row["metric"] == metric and row["repetition"] == 1 and row["arm"] == "baseline"
+        return {**row, "value": float("nan")} if odd else row
+
+    run = open_run(runs.build(tmp_path / "run", edit=edit))
+    with pytest.raises(InputError, match=f"{metric}: .*repetition 1 is no number") as caught:
+        self_test([run], Rules(), seed=1)
+    assert f"ignore: [{metric}]" in (caught.value.remedy or "")
 
 
 def test_a_result_reads_back_as_it_was(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,11 +105,16 @@ def test_room_in_the_volume_group_is_counted_in_extensions(log: Path) -> None:
     assert any("No extension fits" in note for note in none["notes"])
 
 
-def test_a_risk_that_the_paths_cannot_tell_gives_no_size(log: Path) -> None:
-    found = told(log, "--risk", "0.05")
-    assert found["needed"]["data_bytes"] is None
-    assert found["holds"] is None                         # none of 4000 is not yet none of 2000 at 95 %
-    assert "paths are too few" in found["verdict"]
+def test_a_small_risk_is_told_from_more_paths(log: Path) -> None:
+    found = told(log, "--risk", "0.05")                   # none of 4000 would not yet be fewer than 1 in 2000
+    assert found["holds"] is True
+    assert found["needed"]["data_bytes"] > 70 * GIB
+
+
+def test_a_risk_that_no_number_of_paths_can_tell_is_refused(log: Path) -> None:
+    refused = run("--observed", str(log), "--risk", "0.001").exception
+    assert isinstance(refused, InputError)
+    assert "--risk: 0.001 % cannot be told from 100,000 paths (at least 0.008 %)" in str(refused)
 
 
 def test_the_tables_say_all_there_is_to_say(log: Path) -> None:
@@ -169,7 +176,13 @@ def test_the_files_can_be_used(log: Path, tmp_path: Path) -> None:
 def test_check_turns_the_answer_into_an_exit_code(log: Path) -> None:
     assert run("--observed", str(log), "--check").exit_code == 0
     assert isinstance(run("--observed", str(log), "--days", "90", "--check").exception, AnswerIsNo)
-    assert isinstance(run("--observed", str(log), "--risk", "0.05", "--check").exception, Inconclusive)
+    draw = random.Random(7)
+    levels = itertools.accumulate(draw.choice([0.0, 2.0]) for _ in range(40))
+    log.write_text("".join(line(day, 10 + level) for day, level in enumerate(levels)))
+    chance = told(log, "--days", "105")["full"][-1]["probability"]
+    assert 0.05 < chance < 0.95
+    open_ = run("--observed", str(log), "--days", "105", "--risk", f"{100 * chance}", "--check").exception
+    assert isinstance(open_, Inconclusive)
 
 
 # -- the script --------------------------------------------------------------------------------------------

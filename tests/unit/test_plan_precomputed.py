@@ -146,6 +146,7 @@ def edit(key: str, value: object) -> Spoil:
     (lambda plan, folder: (folder / "tiny.json").write_text("[]"), "schema version None"),
     (edit("schema_version", 2), "schema version 2, this lab reads 1"),
     (edit("variants", ["as planned"]), "today's lab tries others"),
+    (edit("parameters_sha256", "0" * 64), "other parameters of the model"),
     (edit("replications", 7), "rows"),
     (edit("seed", "one"), "damaged: seed"),
     (edit("surprise", 1), "damaged: surprise"),
