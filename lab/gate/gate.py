@@ -45,6 +45,9 @@ class Gate:
     environment: dict[str, str]
     """The candidate's fingerprint."""
 
+    scenario: str
+    """SHA-256 of the baseline's scenario."""
+
     def having(self, status: Status) -> list[Row]:
         return [row for row in self.rows if row.status is status]
 
@@ -80,7 +83,15 @@ def judge(sides: Sides, rules: Rules, *, accept: Collection[str] = (), seed: int
         notices += [Notice("repetitions", look.text)] if look.text else []
         commands = look.commands
     return Gate(verdict, tuple(rows), tuple(notices), commands, rules, seed, sides.paired,
-                tuple((side, str(path)) for side, path in sides.paths.items()), known[CANDIDATE])
+                tuple((side, str(path)) for side, path in sides.paths.items()), known[CANDIDATE],
+                _baseline_scenario(sides))
+
+
+def _baseline_scenario(sides: Sides) -> str:
+    manifest = sides.manifests[BASELINE]
+    if sides.paired and manifest.baseline is not None:
+        return manifest.baseline.sha256
+    return manifest.scenario.sha256
 
 
 def blocks_of(sides: Sides) -> dict[str, int]:

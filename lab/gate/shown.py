@@ -99,6 +99,8 @@ def differs(gate: Gate, told: SelfTest) -> list[str]:
         found.append(f"it was measured in another environment ({', '.join(environment)})")
     if (told.alpha, told.looks) != (gate.rules.alpha, gate.rules.looks):
         found.append(f"its level was {told.alpha:g} over {counted(told.looks, 'look')}")
+    if told.scenario != gate.scenario:
+        found.append("it was measured with another scenario than the baseline's")
     pairs = max((row.n_candidate for row in gate.rows if row.kind == TIMING), default=0)
     if gate.rows and pairs != told.repetitions:
         found.append(f"its power is for {counted(told.repetitions, 'pair')}, and here there are {pairs}")

@@ -402,6 +402,9 @@ def test_the_self_test_is_stored_and_shown_with_a_later_gate(tmp_path: Path, lab
                 tmp_path / "self.json")
     assert "another environment (lab.commit)" in other.out
     assert "its power is for 10 pairs, and here there are 9" in other.out
+    changed = lab(runs.build(tmp_path / "changed", seed=5, baseline_digest="cd" * 32), "--self-test-result",
+                  tmp_path / "self.json")
+    assert "another scenario than the baseline's" in changed.out
 
 
 def test_the_self_test_takes_only_the_same_scenario_twice(tmp_path: Path, lab: Lab) -> None:
