@@ -16,6 +16,7 @@ from lab.analysis.written_page import PageFigure, Section, WrittenPage
 from lab.errors import InputError
 from lab.gate import shown
 from lab.gate.aa_runs import aa_sides
+from lab.gate.gate import SEED
 from lab.gate.proof import Proof, prove
 from lab.gate.rules import Rules
 from lab.gate.self_test import SelfTest, self_test
@@ -25,13 +26,10 @@ from lab.store import Run, open_run
 PROOFS = "proofs"
 """The folder below results/ of the runs whose candidate was slowed down on purpose."""
 
-SEED = 20261205
-"""Of all that is drawn here: the A/A scenario's."""
-
-DRAWN_PAIRS = 10
+LOOKS = tuple(Rules().look_schedule())
+DRAWN_PAIRS = LOOKS[0]
 """Of one draw of a proof: those of the gate's first look."""
 
-LOOKS = (10, 20)
 SHOWN_PAIRS = (8, 10, 12, 15, 20)
 POWER_DRAWS = 400
 

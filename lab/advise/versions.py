@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_VERSION = re.compile(r"(?:\d+:)?(\d{1,6}(?:\.\d{1,6}){0,5})(?![\d,:])")
+_VERSION = re.compile(r"(?:\d+:)?(\d{1,6}(?:\.\d{1,6}){0,8})(?![\d,:]|\.\d)")
 """After an epoch, as Debian's packages have it: what stands before the colon orders packages, not versions."""
 
 
@@ -17,6 +17,9 @@ def parse_version(text: str) -> tuple[int, ...]:
     ((3, 10, 0, 514), (20, 10, 24), (25,))
     >>> parse_version("5:25.0.3-1~debian.12~bookworm")
     (25, 0, 3, 1)
+    >>> parse_version("20.10,1")
+    Traceback (most recent call last):
+    ValueError: '20.10,1' is no version
     """
     match = _VERSION.match(text.strip().removeprefix("v").replace("-", "."))
     if match is None:
