@@ -34,6 +34,10 @@ def driver_of(storage: str) -> Literal["devicemapper", "overlay2"]:
     return "overlay2" if storage.startswith("overlay2") else "devicemapper"
 
 
+NEVER_EXTENDED = 100
+"""The threshold of autoextend, in percent, that turns it off."""
+
+
 class Throttle(Part):
     """What the VM's two disks are held to while a cell runs: a second, of reads and writes together."""
 
@@ -73,6 +77,11 @@ class StorageSpec(Part):
     discard: StrictBool = False
     """File systems below the containers are mounted with the option ``discard``."""
     throttle: Throttle | None = Field(default=None, repr=False)
+
+    @property
+    def extension_percent(self) -> int:
+        """What LVM adds to the pool at a time; 0 where it never does: no LVM, or a threshold of 100 % (lvmthin(7))."""
+        return 0 if self.autoextend_threshold == NEVER_EXTENDED else self.autoextend_percent or 0
     """How QEMU slows the disks down while a cell runs; the storage is set up at full speed."""
 
     @property

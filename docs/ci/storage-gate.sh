@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures a candidate against a baseline in turns, and asks the gate, at two looks at most.
+# Measures a candidate against a baseline in turns, and asks the gate, as often as its rules have it at most.
 #
 #   storage-gate.sh CANDIDATE.yaml BASELINE.yaml FOLDER [options of lab gate, as in --rules rules.yaml]
 #
@@ -7,17 +7,22 @@
 # Ends with the gate's code: 0 no regression, 1 a regression, 2 bad input, 3 the machine cannot do it, 4 inconclusive.
 #
 # Environment:
-#   LAB     the command, lab
-#   LOOKS   repetitions at which the gate is asked, "10 20"; they belong to looks: and max_repetitions: of the rules
+#   LAB         the command, lab
+#   SELF_TEST   what `lab gate --self-test -o` stored: the report then says what the verdict is worth
 set -euo pipefail
 
 [ "$#" -ge 3 ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 lab=${LAB:-lab} candidate=$1 baseline=$2 folder=$3
 shift 3
+if [ -n "${SELF_TEST:-}" ]; then
+    [ -f "$SELF_TEST" ] || { echo "storage-gate.sh: SELF_TEST is $SELF_TEST, and there is no such file" >&2; exit 2; }
+    set -- "$@" --self-test-result "$SELF_TEST"
+fi
 mkdir -p "$folder/run"
 
+looks=$("$lab" gate --looks "$@")       # of --rules, where it is among the options
 status=4
-for repetitions in ${LOOKS:-10 20}; do
+for repetitions in $looks; do
     measured=0
     "$lab" run "$candidate" --against "$baseline" --resume "$folder/run" --repetitions "$repetitions" || measured=$?
     [ "$measured" -le 1 ] || exit "$measured"       # 1: a cell failed, and the gate says what follows

@@ -27,9 +27,9 @@ _WIDTH = 200
 @app.command(epilog="Examples: `lab gate RUN` (of `lab run new.yaml --against old.yaml`, two arms); `lab gate BASELINE "
                     "RUN`; `lab gate --self-test results/aa -o self-test.json`")
 def gate(
-    runs: Annotated[list[Path], typer.Argument(
+    runs: Annotated[list[Path] | None, typer.Argument(
         help="One run with two arms; or a baseline's run, and the candidate's; with --self-test, A/A runs.",
-        metavar="[BASELINE] RUN")],
+        metavar="[BASELINE] RUN", show_default=False)] = None,
     rules: Annotated[Path | None, typer.Option(
         help="YAML: alpha, looks, max_repetitions, minimum_effects, tolerances, ignore.", metavar="FILE")] = None,
     accept: Annotated[list[str] | None, typer.Option(
@@ -53,6 +53,9 @@ def gate(
         min=2, max=100, help="With --self-test: tell the power for so many, not for those that the run has.")] = None,
     self_test_result: Annotated[Path | None, typer.Option(
         metavar="FILE", help="What --self-test -o stored: the report says what the verdict is worth.")] = None,
+    looks: Annotated[bool, typer.Option(
+        "--looks", help="Print how many repetitions there should be each time that the gate is asked, and judge "
+                        "nothing; of the other options only --rules counts.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Judge a candidate against a baseline: timings by permutation tests, counts of space by tolerances.
@@ -63,6 +66,12 @@ def gate(
     from lab.gate.rules import Rules, load_rules
 
     judged_by = load_rules(rules) if rules is not None else Rules()
+    if looks:
+        print(*judged_by.look_schedule())
+        return
+    if not runs:
+        raise InputError("no run is named", where="lab gate", remedy="name one with two arms, as `lab run new.yaml "
+                                                                     "--against old.yaml` makes it")
     chosen_seed = judging.SEED if seed is None else seed
     if prove:
         _refuse({"--self-test": self_test, "--accept": accept, "--junit": junit, "--markdown": markdown,
@@ -137,6 +146,9 @@ def _print(gate: Gate, told: SelfTest | None) -> None:
         print("\n".join(self_test_sentences(told)))
         if listed := differs(gate, told):
             print("the self-test does not speak of this very comparison: " + "; ".join(listed))
+    else:
+        print("How often this gate cries wolf, and what it would find, is not told: --self-test-result shows what "
+              "`lab gate --self-test` stored.")
     for command in gate.commands:
         print(command)
 
@@ -182,9 +194,10 @@ def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path 
         return
     from lab.analysis.words import metric_words
 
-    _table(("cell", "phase", "quantity", "worse by", "found"), [
+    _table(("cell", "phase", "quantity", "worse by", "spread of a pair", "found"), [
         [one.cell, one.phase, metric_words(one.metric), "–" if one.worse is None else f"{100 * one.worse:+.1f} %",
-         f"{one.found} of {found.found.trials}"] for one in found.timings])
+         "–" if one.spread is None else f"{100 * one.spread:.1f} %", f"{one.found} of {found.found.trials}"]
+        for one in found.timings])
     print(sentence(found))
 
 

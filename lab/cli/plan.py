@@ -146,7 +146,7 @@ def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) ->
     if output is not None:
         _write(found, output)
     if as_json:
-        print(json.dumps(document(found), indent=1))
+        print(json.dumps(document(found), indent=1, allow_nan=False))
     else:
         _print(found)
     if check and found.holds is False:
@@ -172,7 +172,7 @@ def _write(found: Answers, folder: Path) -> None:
     from lab.plan.fan_chart import fan_chart_png
     from lab.plan.ready_files import ready_files
 
-    texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1) + "\n",
+    texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1, allow_nan=False) + "\n",
              "plan.yaml": found.plan.text}
     write_files(folder, texts, fan_chart_png(found))
 

@@ -139,6 +139,9 @@ def _notices(sides: Sides, rules: Rules, rows: list[Row], differing: list[Differ
         yield Notice("unpaired", "two runs: what changed between them (the host's load, a reboot) counts as the "
                                  "candidate's doing, which no number of repetitions shows; two arms in one run do not "
                                  "have this weakness")
+        if all(sides.manifests[side].lab.dirty for side in (BASELINE, CANDIDATE)):
+            yield Notice("lab", "the lab itself had changes that were not committed in both runs, and they need not be "
+                                "the same ones")
         if sides.manifests[BASELINE].scenario.sha256 != sides.manifests[CANDIDATE].scenario.sha256:
             yield Notice("scenario", "the scenario files differ: " + " and ".join(
                 sides.manifests[side].scenario.file for side in (BASELINE, CANDIDATE)))

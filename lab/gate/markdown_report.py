@@ -23,6 +23,9 @@ from lab.gate.shown import (
 
 _WORDS = 4
 
+WORTH_UNKNOWN = ("What this verdict is worth is not known: `lab gate --self-test` tells it from a run of one scenario "
+                 "against itself, and `--self-test-result` shows it here.")
+
 
 def markdown(gate: Gate, told: SelfTest | None = None) -> str:
     """The page.  ``told``: a self-test to say what the verdict is worth."""
@@ -43,8 +46,7 @@ def markdown(gate: Gate, told: SelfTest | None = None) -> str:
                      f"regression</summary>\n\n{_table(quiet)}\n\n</details>")
     parts.append(escaped(gate.method) + " Effects are factors: 5 % worse takes 1.05 times as long, or moves 1/1.05 in "
                  "the same time.")
-    if told is not None:
-        parts.append(self_test_part(told, differs(gate, told)))
+    parts.append(WORTH_UNKNOWN if told is None else self_test_part(told, differs(gate, told)))
     return "\n\n".join(parts) + "\n"
 
 

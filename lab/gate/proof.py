@@ -7,14 +7,16 @@ pairs, so that their number says less than as many runs would; the binomial inte
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from statistics import median
+from statistics import stdev
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from lab.analysis.words import metric_words
 from lab.errors import InputError
 from lab.gate.gate import judge_rows
 from lab.gate.rows import TIMING, Status
@@ -33,12 +35,13 @@ class _Record(BaseModel):
 
 class FoundTiming(_Record):
     """One timing: how much worse the candidate was over all pairs (0.1: a factor of 1.1), and in how many draws the
-    gate called it a regression."""
+    gate called it a regression.  ``spread``: as ``pair_spread`` has it, of all pairs."""
 
     cell: str
     phase: str
     metric: str
     worse: float | None
+    spread: float | None
     found: int
 
 
@@ -73,11 +76,24 @@ def prove(run: Run, rules: Rules, *, pairs: int, seed: int, draws: int = DRAWS) 
         hits.update((one.cell, one.phase, one.metric) for one in worse)
         found += bool(worse)
     rows = [row for row in judge_rows(sides, rules, seed=seed) if row.kind == TIMING]
+    spreads = {one.quantity: pair_spread(one) for one in sides.comparisons}
     timings = [FoundTiming(cell=row.quantity.cell, phase=row.quantity.phase, metric=row.quantity.metric,
-                           worse=row.worse, found=hits[row.quantity.cell, row.quantity.phase, row.quantity.metric])
+                           worse=row.worse, spread=spreads.get(row.quantity),
+                           found=hits[row.quantity.cell, row.quantity.phase, row.quantity.metric])
                for row in rows]
     return Proof(run=run.manifest.run, digest=table_digest(run), pairs=pairs, measured=len(every), seed=seed,
                  found=alarm_rate(found, draws), timings=timings)
+
+
+def pair_spread(comparison: Comparison) -> float | None:
+    """The standard deviation of the pairs' log-ratios: what one pair is off by.  None for fewer than two pairs.
+
+    Its effect on the gate: what can be found grows with it in proportion.
+    """
+    ratios = [math.log(comparison.candidate[number] / comparison.baseline[number])
+              for number in sorted(comparison.baseline.keys() & comparison.candidate.keys())
+              if 0 < comparison.baseline[number] < math.inf and 0 < comparison.candidate[number] < math.inf]
+    return stdev(ratios) if len(ratios) > 1 else None
 
 
 def _of(sides: Sides, repetitions: frozenset[int]) -> Sides:
@@ -91,9 +107,10 @@ def _of(sides: Sides, repetitions: frozenset[int]) -> Sides:
 
 def sentence(told: Proof) -> str:
     """What was found, in one sentence."""
-    slowed = [one.worse for one in told.timings if one.worse is not None]
-    middle = f"{100 * median(slowed):+.1f} % on the median timing" if slowed else "by nothing that is timed"
+    worst = max((one for one in told.timings if one.worse is not None), key=lambda one: one.worse or 0.0, default=None)
+    most = (f"worst in {worst.phase} {metric_words(worst.metric)}, by {100 * (worst.worse or 0.0):+.1f} %" if worst
+            else "timed in nothing")
     rate = told.found
-    return (f"{told.run}: the candidate was worse by {middle}; the gate found a regression in {rate.alarms} of "
+    return (f"{told.run}: the candidate was {most}; the gate found a regression in {rate.alarms} of "
             f"{rate.trials} draws of {told.pairs} from {told.measured} pairs ({100 * rate.low:.0f} to "
             f"{100 * rate.high:.0f} %, if draws were independent).")

@@ -31,6 +31,12 @@ from lab.model.footprint import Amount, total_of
 
 SAMPLE_SECONDS = 600.0
 
+BASE_DEVICES = 1
+"""The file system that Docker makes once, and of which all layers are snapshots."""
+
+DEVICES_PER_CONTAINER = 2
+"""Docker makes a thin device for the container, and one for its init layer."""
+
 Process = Generator[simpy.Event, Any, None]
 
 
@@ -48,7 +54,7 @@ class Fleet:
         self.images = {one.name: Image(one) for one in plan.images}
         self._seed, self._numbers = seed, 0
         self._work, self._logs = Work(self.level), Logs(plan.capacity)
-        self._tally, self._samples = Tally(), Samples()
+        self._tally, self._samples, self._layers = Tally(), Samples(), 0
         for image in self.images.values():
             self.env.process(self._tags(image))
         for kind in plan.classes:
@@ -99,8 +105,7 @@ class Fleet:
                 self._numbers = number = self._numbers + 1
                 one = live[number] = Live(number, now, draw, costs, None if image is None else image.use())
                 tally.started[kind.name] += 1
-                if len(live) > tally.peak_live:
-                    tally.peak_live = len(live)
+                self._count_devices()
                 if log_rate:
                     self._logs.begin(now, log_rate)
                 env.timeout(draw.lifetime, one).callbacks.append(depart)
@@ -164,6 +169,7 @@ class Fleet:
             image.add()
             self.level.add(now, cost.data_bytes, cost.metadata_bytes, cost.volume_bytes)
             self._work.settle(now)
+            self._count_layers()
 
     def _prune(self, at: float) -> None:
         """``docker container prune``, then ``docker image prune -a`` but for the newest tags."""
@@ -174,6 +180,7 @@ class Fleet:
             given = total_of(image.prune())
             self.level.add(at, -given.data_bytes, -given.metadata_bytes, -given.volume_bytes)
         self._work.settle(at)
+        self._count_layers()
 
     def _trim(self, at: float) -> None:
         """fstrim in every container that runs; those that wait for space or have failed are passed over."""
@@ -184,6 +191,14 @@ class Fleet:
             one.column, one.next, one.changes = one.done, WIDTH, changes
             self._work.add(one, at, *changes[1:WIDTH])
         self._work.settle(at)
+
+    def _count_layers(self) -> None:
+        self._layers = sum(image.layers for image in self.images.values())
+        self._count_devices()
+
+    def _count_devices(self) -> None:
+        devices = BASE_DEVICES + self._layers + DEVICES_PER_CONTAINER * (len(self.live) + len(self.stopped))
+        self._tally.peak_devices = max(self._tally.peak_devices, devices)
 
     def _sample(self, at: float) -> None:
         self._logs.update(at, self.level)
@@ -200,6 +215,6 @@ class Fleet:
         return FleetRun(
             **self._samples.arrays(), events={name: np.array(times) for name, times in level.events.items()},
             peak=Amount(round(level.peak_data), round(level.peak_metadata), round(level.peak_volume)),
-            peak_live=tally.peak_live, reached=dict(level.reached),
+            peak_devices=tally.peak_devices, reached=dict(level.reached),
             arrived={name: np.array(times) for name, times in tally.arrived.items()}, started=dict(tally.started),
             mean_live=living / end if end else 0.0, changes=self._work.changes, ended_seconds=end)

@@ -35,6 +35,12 @@ class Image:
         """What all tags hold."""
         return total_of([tag.held for tag in self.tags]) + (self._shared if self.tags else Amount())
 
+    @property
+    def layers(self) -> int:
+        """Layers of all tags, the shared ones once."""
+        shared = self.series.shared_layers if self.tags else 0
+        return shared + len(self.tags) * (len(self.series.layers) - self.series.shared_layers)
+
     def add(self) -> None:
         """A new tag, from which containers start from now on."""
         self.tags.append(Tag(self._own))

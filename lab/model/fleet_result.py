@@ -40,7 +40,7 @@ class Tally:
     """By class, the times in seconds of all that asked to be started, those that were refused among them."""
     started: dict[str, int] = field(default_factory=dict)
     live_seconds: float = 0.0
-    peak_live: int = 0
+    peak_devices: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class FleetRun:
     events: dict[str, Floats]
     peak: Amount
     """The highest levels between samples as well, each by itself."""
-    peak_live: int
+    peak_devices: int
+    """The most thin devices at a time that Docker's devicemapper would have made, stopped containers' among them."""
     reached: dict[float, float | None]
     """By share of the data: when the level first was there; None for never.  Of what the pool had then."""
     arrived: dict[str, Floats]

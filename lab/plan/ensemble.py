@@ -45,12 +45,12 @@ def seed_of(seed: int, number: int) -> int:
 
 @dataclass(frozen=True)
 class Peaks:
-    """The highest levels of a run, in bytes, each by itself; and how many containers ran at most."""
+    """The highest levels of a run, in bytes, each by itself; and the most thin devices."""
 
     data_bytes: int
     metadata_bytes: int
     volume_bytes: int
-    live: int
+    devices: int
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def outcome_of(run: FleetRun, days: float, alerts: tuple[float, ...]) -> Outcome
     grid = np.linspace(0.0, days * DAY_SECONDS, CURVE_POINTS)
     places = np.searchsorted(run.seconds, grid, side="right") - 1
     curves = np.stack([getattr(run, name)[places] for name in CURVES])
-    peaks = Peaks(run.peak.data_bytes, run.peak.metadata_bytes, run.peak.volume_bytes, run.peak_live)
+    peaks = Peaks(run.peak.data_bytes, run.peak.metadata_bytes, run.peak.volume_bytes, run.peak_devices)
     return Outcome(first, marks, reached, peaks, run.count("extended"), run.count("not extended"), curves)
 
 

@@ -170,7 +170,7 @@ def _reach(capacity: Capacity) -> float:
     group = capacity.group()
     if group is None:
         return float(capacity.data_bytes)
-    return float(sizing.layout("", group, capacity.spec.autoextend_percent or 0).last_bytes)
+    return float(sizing.layout("", group, capacity.spec.extension_percent).last_bytes)
 
 
 def _sizes(plan: PlanFile, parameters: Parameters, study: Study, found: list[Replication], variant: Variant,
@@ -187,9 +187,8 @@ def _sizes(plan: PlanFile, parameters: Parameters, study: Study, found: list[Rep
     bare = empty_storage(variant.spec, max(data_bytes, int(data.high)), 0, parameters).metadata_bytes
     simulated = sizing.needed([one.metadata_bytes - planned + bare for one in peaks], plan.risk).to(
         lambda used: sizing.size_with_reserve(used, left))
-    layers = sum(len(image.layers) for image in study.demand.images)
     return data, sizing.metadata_sizes(data.high, variant.spec.chunk_size_bytes or 1,
-                                       sizing.devices_of(found, layers), simulated)
+                                       max(one.devices for one in peaks), simulated)
 
 
 def _chunks(plan: PlanFile, parameters: Parameters, study: Study, found: list[Replication],
@@ -220,7 +219,7 @@ def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study)
     runs = _runs(crew, lone, (sized,), near)
     told = [Tested("as sized above, never extended", sized, None,
                    answers.Chance(sum(_limited(one[0]) for one in runs), first.n), answers.Chance(0, first.n))]
-    group, percent = study.capacity.group(), spec.autoextend_percent or 0
+    group, percent = study.capacity.group(), spec.extension_percent
     if group is None or first.metadata is None:
         return tuple(told)
     working = sizing.working_layout(group, percent, spec.chunk_size_bytes or 1, first.metadata.wanted)
@@ -260,14 +259,19 @@ def _runs(crew: Workers, study: Study, capacities: tuple[Capacity, ...], numbers
 
 
 def group_for(found: Answers) -> VolumeGroup | None:
-    """A volume group in which the size that is told still has room to be extended; None without LVM."""
+    """A volume group in which the size that is told still has room to be extended, if LVM extends it; None without LVM.
+
+    Where Docker lays it out, data and metadata are whole percents of it, and may be more than what is told.
+    """
     spec = found.plan.storage
     if not spec.on_lvm or found.metadata is None:
         return None
-    percent = spec.autoextend_percent or 0
+    percent = spec.extension_percent
     grown = data = found.data_bytes // EXTENT_BYTES
     for _ in range(sizing.STEPS_WANTED):
         grown = -(-grown * (100 + percent) // 100)
     by_rule = kernel_metadata_bytes(grown * EXTENT_BYTES, spec.chunk_size_bytes or 1)
     metadata = max(found.metadata.wanted, whole_extents(by_rule)) // EXTENT_BYTES
+    if spec.storage == "direct-lvm-docker":
+        return sizing.whole_percents(data, metadata, percent)
     return VolumeGroup(grown + 2 * metadata, data, metadata)

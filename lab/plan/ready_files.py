@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import Alert
 from lab.plan.planning import Answers, group_for
+from lab.plan.sizing import STEPS_WANTED
 from lab.scenario import StorageSpec
 from lab.units import format_bytes
 
@@ -44,14 +45,17 @@ def script(found: Answers, group: VolumeGroup) -> str:
     """A shell script that makes the pool in a volume group that is there.  Commands that erase stand in comments."""
     spec, name = found.plan.storage, f"{VOLUME_GROUP}/{POOL}"
     chunk = (spec.chunk_size_bytes or 0) // 1024
+    free = ("and LVM's spare of the same size.\n#   "
+            f"The threshold of {spec.autoextend_threshold} % has LVM extend nothing.")
+    if spec.extension_percent:
+        free = (f"LVM's spare of the same size, and {_size(group.free_extents)}\n#   that stay free, so that LVM can "
+                f"extend the data by {spec.extension_percent} % {STEPS_WANTED} times.")
     return f"""\
 #!/bin/sh
 # The thin pool of the plan "{found.plan.name}".  Read it before you run it, as root; nothing has run it for you.
 #
 # It needs a volume group "{VOLUME_GROUP}" with {_size(group.extents)} free:
-#   data {_size(group.data_extents)}, metadata {_size(group.metadata_extents)}, LVM's spare of the same size, and \
-{_size(group.free_extents)}
-#   that stay free, so that LVM can extend the data by {spec.autoextend_percent} % twice.
+#   data {_size(group.data_extents)}, metadata {_size(group.metadata_extents)}, {free}
 # To make one on an empty disk (this erases the disk):
 #   pvcreate /dev/DISK
 #   vgcreate {VOLUME_GROUP} /dev/DISK
@@ -95,9 +99,9 @@ def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
     if spec.storage == "direct-lvm":
         return [f"dm.thinpooldev=/dev/mapper/{VOLUME_GROUP}-{POOL}", "dm.use_deferred_removal=true",
                 "dm.use_deferred_deletion=true", least]
-    if group is not None:       # the daemon lays the disk out by shares, and takes no smaller ones than whole percents
-        return ["dm.directlvm_device=/dev/DISK", f"dm.thinp_percent={100 * group.data_extents // group.extents}",
-                f"dm.thinp_metapercent={max(1, 100 * group.metadata_extents // group.extents)}",
+    if group is not None:       # the daemon lays the disk out by whole percents, and the group's are such
+        return ["dm.directlvm_device=/dev/DISK", f"dm.thinp_percent={-(-100 * group.data_extents // group.extents)}",
+                f"dm.thinp_metapercent={-(-100 * group.metadata_extents // group.extents)}",
                 f"dm.thinp_autoextend_threshold={spec.autoextend_threshold}",
                 f"dm.thinp_autoextend_percent={spec.autoextend_percent}", least]
     return [f"dm.loopdatasize={found.data_bytes}", f"dm.loopmetadatasize={found.metadata.wanted}"

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from lab.model.metadata_space import RESERVE_MAX_BLOCKS
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import LEVEL, rank_interval
-from lab.plan.ensemble import Replication
 from lab.plan.host import whole_extents
 from lab.plan.plan_file import KERNEL_MIN_BYTES, kernel_metadata_bytes
 from lab.units import METADATA_BLOCK_BYTES
@@ -38,9 +37,6 @@ ENTRIES_PER_LEAF = 126
 
 STEPS_WANTED = 2
 """Extensions that a layout should leave room for: one for the surprise, one for the time until somebody acts."""
-
-DEVICES_PER_CONTAINER = 2
-"""Docker makes a thin device for the container, and one for its init layer."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +145,6 @@ def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
     return (1 + -(-blocks // ENTRIES_PER_LEAF) + devices) * METADATA_BLOCK_BYTES
 
 
-def devices_of(replications: Sequence[Replication], image_layers: int) -> int:
-    """Thin devices at most: of the containers that run, and of the images' layers."""
-    return DEVICES_PER_CONTAINER * max(one.demand.live for one in replications) + image_layers
-
-
 # -- LVM's autoextend -------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
@@ -182,10 +173,10 @@ MOST_STEPS = 50
 
 
 def layout(name: str, group: VolumeGroup, percent: int) -> Layout:
-    """What LVM can really extend, by asking the group again and again as dmeventd would."""
+    """What LVM can really extend, by asking the group again and again as dmeventd would; nothing at 0 %."""
     trial = VolumeGroup(group.extents, group.data_extents, group.metadata_extents)
     steps = 0
-    while steps < MOST_STEPS and trial.extend(percent):
+    while percent and steps < MOST_STEPS and trial.extend(percent):
         steps += 1
     return Layout(name, group, percent, steps, trial.data_bytes)
 
@@ -200,8 +191,11 @@ def documented_layout(group: VolumeGroup, percent: int) -> Layout:
 def working_layout(group: VolumeGroup, percent: int, chunk_bytes: int, metadata_bytes: int) -> Layout | None:
     """The largest pool in the same group that LVM can still extend ``STEPS_WANTED`` times.
 
-    Its metadata are large enough for the size that it ends at.  None where the group is too small for one.
+    Its metadata are large enough for the size that it ends at.  None where the group is too small for one, and where
+    LVM extends nothing.
     """
+    if not percent:
+        return None
     whole = group.extents * EXTENT_BYTES
     metadata = max(metadata_bytes, whole_extents(kernel_metadata_bytes(whole, chunk_bytes))) // EXTENT_BYTES
     data = int((group.extents - 2 * metadata) / (1 + percent / 100) ** STEPS_WANTED)
@@ -211,3 +205,19 @@ def working_layout(group: VolumeGroup, percent: int, chunk_bytes: int, metadata_
             return found
         data -= 1
     return None
+
+
+def whole_percents(data_extents: int, metadata_extents: int, percent: int) -> VolumeGroup:
+    """A group of which shares in whole percents, rounded down, are as large as that, and hardly larger.
+
+    Docker lays out a disk of its own so.  What stays free is enough for ``STEPS_WANTED`` extensions, if any shares
+    leave so much: steps above some 850 % find no whole percent small enough.
+    """
+    def of(data: int, metadata: int) -> VolumeGroup:
+        extents = max(-(-100 * data_extents // data), -(-100 * metadata_extents // metadata))
+        return VolumeGroup(extents, extents * data // 100, extents * metadata // 100)
+
+    groups = [of(data, metadata) for data in range(1, 99) for metadata in range(1, (100 - data) // 2 + 1)]
+    wanted = STEPS_WANTED if percent else 0
+    roomy = [group for group in groups if layout("", group, percent).steps >= wanted]
+    return min(roomy or groups, key=lambda group: group.extents)

@@ -6,6 +6,7 @@ from lab.plan.answers import LEVEL, Chance, Days
 from lab.plan.levers import Difference
 from lab.plan.planning import Answers, Tested, group_for
 from lab.plan.sizing import STEPS_WANTED, Layout, Needed, layout
+from lab.scenario_storage import NEVER_EXTENDED
 from lab.units import format_bytes
 
 
@@ -15,7 +16,7 @@ def verdict(found: Answers) -> str:
     word = {True: "holds", False: "does not hold", None: "may hold (the replications leave it open)"}[found.holds]
     if found.holds and chance.high > plan.risk:
         word = "holds (by the size that would do, not by a count)"
-    group, percents = found.capacity.group(), plan.storage.autoextend_percent or 0
+    group, percents = found.capacity.group(), plan.storage.extension_percent
     room = None if group is None else layout("", group, percents)
     extended = f", which LVM extends up to {format_bytes(room.last_bytes)}," if room is not None and room.steps else ""
     said = (f"{format_bytes(found.capacity.data_bytes)}{extended} {word}: something is refused, or has to wait, within "
@@ -60,9 +61,13 @@ def _how_sized(needed: Needed) -> str:
 
 def _autoextend(room: Layout, tested: Tested, found: Answers) -> str:
     """What LVM can do in one layout, and what came of it."""
-    fits = (f"{room.steps} extensions fit, up to {format_bytes(room.last_bytes)}" if room.steps else
-            f"no extension fits: it asks for {format_bytes(room.next_step_bytes)}, and "
-            f"{format_bytes(room.free_bytes)} are free")
+    if not found.plan.storage.extension_percent:
+        fits = f"LVM extends nothing, because the threshold is {NEVER_EXTENDED} %"
+    elif room.steps:
+        fits = f"{room.steps} extensions fit, up to {format_bytes(room.last_bytes)}"
+    else:
+        fits = (f"no extension fits: it asks for {format_bytes(room.next_step_bytes)}, and "
+                f"{format_bytes(room.free_bytes)} are free")
     return (f"Layout {room.name}: {format_bytes(tested.capacity.data_bytes)} of data; {fits}. LVM extended it in "
             f"{tested.extended.hits} of {tested.extended.n} replications; something was refused, or had to wait, in "
             f"{tested.limited.hits}.")
@@ -73,8 +78,10 @@ def _group(found: Answers) -> str:
     assert group is not None
     has = found.capacity.extents
     tail = "." if has >= group.extents else f"; the plan's has {format_bytes(has * 4 * 1024**2)}."
-    return (f"A volume group of {format_bytes(group.extents * 4 * 1024**2)} holds the size that would do, its metadata "
-            f"with LVM's spare, and room for {STEPS_WANTED} extensions by {plan.storage.autoextend_percent} %{tail}")
+    step = plan.storage.extension_percent
+    parts = ["the size that would do", "its metadata with LVM's spare",
+             *([f"room for {STEPS_WANTED} extensions by {step} %"] if step else [])]
+    return f"A volume group of {format_bytes(group.extents * 4 * 1024**2)} holds {', and '.join(parts)}{tail}"
 
 
 def percent(chance: Chance) -> str:

@@ -109,7 +109,7 @@ def test_m_g_infinity_is_poisson_whatever_the_lifetimes(lifetime: Distribution) 
     assert seen.var() / seen.mean() == pytest.approx(1, abs=4 * math.sqrt(2 / seen.size))
     low, high = (poisson_law.ppf(share ** (1 / seen.size), load) for share in (0.001, 0.999))
     assert low / load <= seen.max() / load <= high / load
-    assert run.peak_live >= seen.max()
+    assert run.peak_devices >= 1 + 2 * seen.max()
 
 
 # -- costs ------------------------------------------------------------------------------------------------
@@ -146,6 +146,20 @@ def test_a_tag_in_use_and_the_newest_survive_a_prune() -> None:
                 Upkeep(prune_seconds=45_000.0))
     fleet, _ = ran(plan, days=46_000 / DAY_SECONDS)
     assert [tag.users for tag in fleet.images["app"].tags] == [1, 1, 1]    # made at 10, 30 and 40 thousand seconds
+
+
+def test_thin_devices_are_those_of_all_tags_and_of_containers_that_run_or_are_kept() -> None:
+    """A tag of 2 shared layers and 3 of its own every 10,000 s; a container every 1,000 s for 100 s, all kept."""
+    image = ImageSeries("app", (Amount(MIB, 4096, 0),) * 5, 2, Constant(10_000.0))
+    host = (kind(every(1000.0), Constant(100.0), image="app", kept_share=1.0),)
+    for prune, seconds, devices in (
+            (None, 500.0, 1 + 5),                               # the base device, and the first tag
+            (None, 35_500.0, 1 + 2 + 4 * 3 + 2 * 35),
+            # before the prune: 25 containers of three tags; after it the newest tag and ten containers more
+            (25_500.0, 35_400.0, 1 + 2 + 3 * 3 + 2 * 25)):
+        _, run = ran(Plan(pool(10_000), host, (image,), Upkeep(prune_seconds=prune)), days=seconds / DAY_SECONDS,
+                     sample_seconds=400.0)
+        assert run.peak_devices == devices
 
 
 def test_stopped_containers_stay_until_a_prune() -> None:

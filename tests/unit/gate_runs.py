@@ -48,7 +48,7 @@ def build(path: Path, *, arms: Sequence[Arm] = ARMS, repetitions: int = 10, seed
           edit: Edit = same, label: str = "direct-lvm", workloads: Sequence[str] = ("fio", "files"),
           machine: Mapping[str, Any] | None = None, commit: str = "0123abc", scenario_digest: str = "ab" * 32,
           baseline_digest: str = "ab" * 32, simulated: bool = False, failed: tuple[str, int] | None = None,
-          status: str = "complete") -> Path:
+          status: str = "complete", dirty: bool = False) -> Path:
     """A run of fio jobs and container steps.  ``failed``: the arm and repetition whose first cell failed."""
     random_ = random.Random(seed)
     writer = RunWriter(path)
@@ -81,7 +81,7 @@ def build(path: Path, *, arms: Sequence[Arm] = ARMS, repetitions: int = 10, seed
     writer.close(Manifest(
         run=path.name, status=status,      # type: ignore[arg-type]
         scenario=ScenarioRef(name="aa", question="?", file="aa.yaml", sha256=scenario_digest),
-        lab=LabRef(version="0.1.0", commit=commit, dirty=False), machine=MachineRecord(**there),
+        lab=LabRef(version="0.1.0", commit=commit, dirty=dirty), machine=MachineRecord(**there),
         versions={"kernel": "6.1.0-28-amd64", "qemu": "7.2.22"}, clock=[], seed=1, repetitions=repetitions,
         order=[result.key for result in results], started_utc="2026-11-24T09:58:00Z",
         ended_utc="2026-11-24T10:40:00Z", cells=cells, results=results,

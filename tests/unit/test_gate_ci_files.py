@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,36 @@ def test_the_rules_on_the_page_are_rules(tmp_path: Path) -> None:
     assert (found.alpha, found.looks, found.max_repetitions) == (usual.alpha, usual.looks, usual.max_repetitions)
 
 
-def test_the_scripts_looks_are_those_of_the_usual_rules() -> None:
-    (looks,) = re.findall(r"LOOKS:-([\d ]+)\}", SCRIPT.read_text())
-    assert [int(n) for n in looks.split()] == Rules().look_schedule()
+def test_the_script_takes_its_looks_from_the_rules(tmp_path: Path) -> None:
+    """With the real command; only `lab run` is left out."""
+    (tmp_path / "rules.yaml").write_text("looks: 3\nmax_repetitions: 9\n")
+    lab = tmp_path / "lab"
+    lab.write_text(f"""#!/bin/bash
+echo "$*" >>{tmp_path}/calls
+[ "$1" = run ] && exit
+[ "$2" = --looks ] || exit 4
+exec {Path(sys.executable).with_name("lab")} "$@"
+""")
+    lab.chmod(0o755)
+    for options, repetitions in (([], ["10", "20"]), (["--rules", str(tmp_path / "rules.yaml")], ["3", "6", "9"])):
+        (tmp_path / "calls").write_text("")
+        told = subprocess.run([str(SCRIPT), "new.yaml", "old.yaml", str(tmp_path / "out"), *options],
+                              env={**os.environ, "LAB": str(lab)}, capture_output=True, text=True, check=False)
+        assert told.returncode == 4, told.stderr
+        calls = (tmp_path / "calls").read_text().splitlines()
+        assert [call.split()[-1] for call in calls if call.startswith("run ")] == repetitions
+
+
+def test_rules_that_cannot_be_read_end_the_script_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("look: 3\n")
+    told = subprocess.run([str(SCRIPT), "new.yaml", "old.yaml", str(tmp_path / "out"), "--rules",
+                           str(tmp_path / "rules.yaml")],
+                          env={**os.environ, "LAB": str(Path(sys.executable).with_name("lab"))}, capture_output=True,
+                          text=True, check=False)
+    assert told.returncode == 2, told.stderr
+    assert "rules.yaml:1" in told.stderr
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "run"]
+    assert not list((tmp_path / "out" / "run").iterdir())
 
 
 @pytest.mark.parametrize(("run_code", "gate_codes", "ended", "looks"), [
@@ -73,8 +101,9 @@ def test_the_script_looks_again_only_where_the_gate_is_open(tmp_path: Path, run_
     lab.write_text(f"""#!/bin/bash
 echo "$*" >>{tmp_path}/calls
 [ "$1" = run ] && exit {run_code}
+[ "$2" = --looks ] && echo 10 20 && exit
 [ -z "${{GITHUB_STEP_SUMMARY:-}}" ] || exit 99
-codes=({gate_codes}); n=$(grep -c ^gate {tmp_path}/calls)
+codes=({gate_codes}); n=$(grep "^gate " {tmp_path}/calls | grep -vc -- --looks)
 echo "look $n" >"$6"
 exit "${{codes[n - 1]}}"
 """)
@@ -89,6 +118,21 @@ exit "${{codes[n - 1]}}"
     assert all(call.endswith("--rules r.yaml") for call in calls if call.startswith("gate "))
     summary = (tmp_path / "summary").read_text()
     assert summary == (f"look {len(gate_codes.split())}\n" if gate_codes else "")
+
+
+def test_the_report_gets_the_self_test_that_is_named_and_a_missing_one_ends_the_script_first(tmp_path: Path) -> None:
+    lab, stored = tmp_path / "lab", tmp_path / "self-test.json"
+    lab.write_text(f'''#!/bin/bash\necho "$*" >>{tmp_path}/calls\n[ "$2" = --looks ] && echo 10\nexit 0\n''')
+    lab.chmod(0o755)
+    command = [str(SCRIPT), "new.yaml", "old.yaml", str(tmp_path / "out")]
+    named = {**os.environ, "LAB": str(lab), "SELF_TEST": str(stored)}
+    told = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
+    assert (told.returncode, (tmp_path / "calls").exists()) == (2, False)
+    assert str(stored) in told.stderr
+    stored.touch()
+    assert subprocess.run(command, env=named, capture_output=True, text=True, check=False).returncode == 0
+    judged = (tmp_path / "calls").read_text().splitlines()[-1]
+    assert judged.endswith(f"--self-test-result {stored}")
 
 
 def test_the_script_says_how_it_is_called() -> None:

@@ -52,6 +52,32 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+def test_looks_are_those_of_the_rules_and_take_no_run(tmp_path: Path, lab: Lab) -> None:
+    assert (lab("--looks").code, lab("--looks").out) == (0, "10 20\n")
+    (tmp_path / "rules.yaml").write_text("looks: 3\nmax_repetitions: 9\n")
+    assert lab("--looks", "--rules", tmp_path / "rules.yaml").out == "3 6 9\n"
+
+
+def test_without_a_run_the_remedy_names_the_command_that_makes_one(lab: Lab) -> None:
+    for options in ([], ["--self-test"], ["--prove"]):
+        told = lab(*options)
+        assert told.code == 2
+        assert "--against" in told.err
+
+
+def test_a_report_without_a_self_test_says_that_the_verdicts_worth_is_not_known(tmp_path: Path, lab: Lab) -> None:
+    told = lab(runs.build(tmp_path / "aa"), "--markdown", tmp_path / "gate.md")
+    assert "--self-test-result shows" in told.out
+    assert "What this verdict is worth is not known" in (tmp_path / "gate.md").read_text()
+
+
+def test_two_runs_of_a_lab_with_changes_of_its_own_are_told(tmp_path: Path, lab: Lab) -> None:
+    for dirty in (True, False):
+        old, new = (runs.build(tmp_path / f"{dirty}{seed}", arms=("candidate",), seed=seed, dirty=dirty)
+                    for seed in (1, 2))
+        assert ("lab: the lab itself had changes" in lab(old, new).out) == dirty
+
+
 # -- two arms in one run -------------------------------------------------------------------------------------------
 
 

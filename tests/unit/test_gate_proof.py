@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from typer.testing import CliRunner
 
 from lab.cli import app
 from lab.errors import InputError
-from lab.gate.proof import prove, sentence
+from lab.gate.proof import pair_spread, prove, sentence
 from lab.gate.rules import Rules
+from lab.gate.sides import Comparison, Quantity
 from lab.store import open_run
 
 _SPEC = importlib.util.spec_from_file_location("gate_runs", Path(__file__).with_name("gate_runs.py"))
@@ -45,6 +47,22 @@ def test_too_few_pairs_in_a_draw_find_nothing_however_slow_it_is(tmp_path: Path)
 def test_the_same_seed_draws_the_same_pairs(tmp_path: Path) -> None:
     run = open_run(runs.build(tmp_path / "slow", repetitions=12, edit=runs.worse("duration", 1.06)))
     assert prove(run, Rules(), pairs=10, seed=3) == prove(run, Rules(), pairs=10, seed=3)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_the_spread_is_that_of_the_pairs(tmp_path: Path, noise: float) -> None:
+    """Each side is off by the noise, so that their ratio is by its square root of two; the slow-down is not in it."""
+    run = open_run(runs.build(tmp_path / "slow", repetitions=60, noise=noise, edit=runs.worse("write_bandwidth", 0.5)))
+    found = prove(run, Rules(), pairs=10, seed=1).timings
+    (slowed,) = (one for one in found if (one.phase, one.metric) == ("seq-write", "write_bandwidth"))
+    assert slowed.spread == pytest.approx(noise * 2 ** 0.5, rel=0.3)
+
+
+def test_one_pair_has_no_spread() -> None:
+    quantity = Quantity("c", "p", "m", "s")
+    assert pair_spread(Comparison(quantity, {1: 2.0}, {1: 3.0})) is None
+    assert pair_spread(Comparison(quantity, {1: 2.0, 2: 2.0, 3: 1.0}, {1: 4.0, 2: 1.0})) == pytest.approx(
+        math.log(4) / 2 ** 0.5)
 
 
 def test_more_pairs_than_there_are_is_bad_input(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from lab.plan.sizing import (
     needed,
     replications_to_count,
     tool_metadata_bytes,
+    whole_percents,
     working_layout,
 )
+from lab.scenario import StorageSpec
 
 INF = math.inf
 
@@ -121,6 +123,35 @@ def test_the_documented_layout_has_no_room_and_the_working_one_has(extents: int,
     assert told.group.free_extents >= 0
     larger = VolumeGroup(extents, told.group.data_extents + 4 + extents // 100, told.group.metadata_extents)
     assert layout("", larger, percent).steps < 2                        # nor is it needlessly small
+
+
+def test_lvm_that_extends_nothing_has_no_steps_whatever_is_free() -> None:
+    group = VolumeGroup(10_000, 100, 10)
+    assert layout("", group, 20).steps > 2
+    assert (layout("", group, 0).steps, layout("", group, 0).last_bytes) == (0, group.data_bytes)
+    assert working_layout(group, 0, 512 * 1024, 4 * 1024**2) is None
+
+
+@pytest.mark.parametrize(("options", "percent"), [
+    ({"storage": "direct-lvm", "autoextend_threshold": 100}, 0), ({"storage": "direct-lvm"}, 20),
+    ({"storage": "direct-lvm", "autoextend_threshold": 99, "autoextend_percent": 7}, 7), ({"storage": "loop-lvm"}, 0),
+    ({"storage": "overlay2-ext4"}, 0)])
+def test_a_threshold_of_100_percent_turns_autoextend_off(options: dict[str, object], percent: int) -> None:
+    assert StorageSpec.model_validate(options).extension_percent == percent
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200_000), st.integers(1, 4096), st.sampled_from([0, 5, 20, 50, 100]))
+def test_a_group_of_whole_percents_is_large_enough_and_not_much_larger(data: int, metadata: int, percent: int) -> None:
+    told = whole_percents(data, metadata, percent)
+    by_data, by_metadata = (-(-100 * one // told.extents) for one in (told.data_extents, told.metadata_extents))
+    again = VolumeGroup(told.extents, told.extents * by_data // 100, told.extents * by_metadata // 100)
+    assert again == told                                        # Docker, given these percents, makes just this pool
+    assert (told.data_extents >= data, told.metadata_extents >= metadata) == (True, True)
+    steps = 2 if percent else 0
+    assert layout("", told, percent).steps >= steps
+    exact = data * (1 + percent / 100) ** steps + 2 * metadata
+    assert told.extents <= 1.12 * exact + 200                   # a percent more or less here and there
 
 
 def test_a_group_too_small_for_a_pool_has_no_working_layout() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from lab.cli import app
 from lab.errors import AnswerIsNo, InputError, RigError
+from lab.model.volume_group import EXTENT_BYTES
 from lab.plan.document import document
 from lab.plan.fan_chart import BANDS, fans
 from lab.plan.plan_file import load_plan, read_plan
@@ -219,10 +220,18 @@ def test_other_pools_have_a_daemon_json_of_their_own(storage: str) -> None:
     from lab.plan.ready_files import ready_files
 
     text = SMALL.replace("{storage: direct-lvm, chunk_size: 128KiB}", storage)
-    files = ready_files(answers_of(text.replace(", free: 128MiB", "") if storage == "loop-lvm" else text, 1))
+    found = answers_of(text.replace(", free: 128MiB", "") if storage == "loop-lvm" else text, 1)
+    files = ready_files(found)
     options = json.loads(files["daemon.json"])["storage-opts"]
     wanted = {"direct-lvm-docker": "dm.directlvm_device=/dev/DISK", "loop-lvm": "dm.blocksize=64K"}
     assert wanted.get(storage, "dm.mountopt=discard") in options
+    if storage == "direct-lvm-docker":
+        shares = dict(option.split("=") for option in options if "percent" in option)
+        group = group_for(found)
+        assert group is not None
+        assert found.metadata is not None
+        assert int(shares["dm.thinp_percent"]) * group.extents // 100 * EXTENT_BYTES >= found.data_bytes
+        assert int(shares["dm.thinp_metapercent"]) * group.extents // 100 * EXTENT_BYTES >= found.metadata.wanted
     assert ("create-pool.sh" in files) == storage.startswith("{")
 
 
@@ -278,7 +287,7 @@ def test_a_cluster_without_dask_is_told_with_its_remedy(monkeypatch: pytest.Monk
 
 def golden_of(found: Answers) -> dict[str, Any]:
     """What is kept of a plan's answers: whole numbers, and times to the second."""
-    return {"demand": [[one.demand.data_bytes, one.demand.metadata_bytes, one.demand.volume_bytes, one.demand.live]
+    return {"demand": [[one.demand.data_bytes, one.demand.metadata_bytes, one.demand.volume_bytes, one.demand.devices]
                        for one in found.replications],
             "any": [hits.hits for hits in found.risks[-1].chances],
             "levers": {one.name: round(one.data.mean) for one in found.effects}}

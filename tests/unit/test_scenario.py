@@ -84,6 +84,20 @@ def test_every_scenario_of_the_repository_loads(file: Path) -> None:
     assert len(set(ids)) == len(ids) > 0
 
 
+@pytest.mark.parametrize("name", ["detectable", "twice"])
+def test_a_proof_is_the_aa_scenario_but_for_its_throttle(name: str) -> None:
+    plain, slowed = load_scenario(SCENARIOS / "aa.yaml"), load_scenario(SCENARIOS / "proofs" / f"{name}.yaml")
+    (storage,), (fio, files) = slowed.storages, slowed.workload
+    assert storage.throttle is not None
+    assert isinstance(fio, FioWorkload)
+    jobs = SCENARIOS / "jobs" / "short.fio"
+    assert fio.jobs.samefile(jobs)
+    same = {"storages": (storage.model_copy(update={"throttle": None}),),
+            "workload": (fio.model_copy(update={"jobs": jobs}), files),
+            **{key: getattr(plain, key) for key in ("name", "question", "path", "text", "sha256")}}
+    assert slowed.model_copy(update=same) == plain
+
+
 def test_values_units_and_defaults(folder: Path) -> None:
     scenario = load(folder, GOOD)
     assert scenario.machine == MachineSpec.model_validate({"memory_bytes": 1024**3, "disks": "sparse"})

@@ -3,7 +3,7 @@
 #
 # It needs a volume group "docker" with 75.44 GiB free:
 #   data 52.36 GiB, metadata 16 MiB, LVM's spare of the same size, and 23.04 GiB
-#   that stay free, so that LVM can extend the data by 20 % twice.
+#   that stay free, so that LVM can extend the data by 20 % 2 times.
 # To make one on an empty disk (this erases the disk):
 #   pvcreate /dev/DISK
 #   vgcreate docker /dev/DISK

@@ -3,7 +3,7 @@
 #
 # It needs a volume group "docker" with 48.92 GiB free:
 #   data 33.96 GiB, metadata 8 MiB, LVM's spare of the same size, and 14.95 GiB
-#   that stay free, so that LVM can extend the data by 20 % twice.
+#   that stay free, so that LVM can extend the data by 20 % 2 times.
 # To make one on an empty disk (this erases the disk):
 #   pvcreate /dev/DISK
 #   vgcreate docker /dev/DISK

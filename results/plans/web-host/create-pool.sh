@@ -3,7 +3,7 @@
 #
 # It needs a volume group "docker" with 15.16 GiB free:
 #   data 10.51 GiB, metadata 12 MiB, LVM's spare of the same size, and 4.629 GiB
-#   that stay free, so that LVM can extend the data by 20 % twice.
+#   that stay free, so that LVM can extend the data by 20 % 2 times.
 # To make one on an empty disk (this erases the disk):
 #   pvcreate /dev/DISK
 #   vgcreate docker /dev/DISK
