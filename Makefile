@@ -22,7 +22,7 @@ quickstart: .venv/.ready ## Install what is missing, measure three storages in a
 	 echo "The report:" && $(LAB) report "$$(tail -n 1 <<<"$$run")" && exit $$status
 
 # Hours of measuring: what results/ holds, once more, beside it.  Called again, it goes on where it stopped.  The limits
-# of the proofs are of the machine that they were first measured on: elsewhere the slow-down is another.
+# of the proof are of the machine that they were first measured on: elsewhere the slow-down is another.
 REFERENCE := results/repeated
 REFERENCE_RUNS := reference/reference reference/reference-traces reference/reference-small reference/autoextend \
 	validation/churn validation/deep validation/large validation/mixed
@@ -35,10 +35,8 @@ reference: .venv/.ready ## Measure the reference, validation, A/A and throttled 
 	   mkdir -p $(REFERENCE)/$$run && $(LAB) run $$scenario --resume $(REFERENCE)/$$run || exit; \
 	 done
 	@mkdir -p $(REFERENCE)/aa && $(LAB) run scenarios/aa.yaml --against scenarios/aa.yaml --resume $(REFERENCE)/aa
-	@for name in detectable twice; do \
-	   mkdir -p $(REFERENCE)/proofs/$$name && $(LAB) run scenarios/proofs/$$name.yaml --against scenarios/aa.yaml \
-	      --resume $(REFERENCE)/proofs/$$name || exit; \
-	 done
+	@mkdir -p $(REFERENCE)/proof && $(LAB) run scenarios/proof.yaml --against scenarios/proof-baseline.yaml \
+	   --resume $(REFERENCE)/proof
 	@$(LAB) report $(REFERENCE)/reference/reference
 
 .PHONY: docs

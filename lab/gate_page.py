@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +10,20 @@ from statistics import median
 from lab.analysis.markdown import code, paragraph, table
 from lab.analysis.reference_parts import percent
 from lab.analysis.reference_runs import AA, SHOWN, missing_sentence, runs_table
-from lab.analysis.words import metric_words, unique
+from lab.analysis.words import metric_words
 from lab.analysis.written_page import PageFigure, Section, WrittenPage
 from lab.errors import InputError
 from lab.gate import shown
 from lab.gate.aa_runs import aa_sides
-from lab.gate.gate import SEED, judge_rows
-from lab.gate.proof import Proof, pair_spread, prove
-from lab.gate.rows import TIMING
+from lab.gate.gate import SEED
+from lab.gate.proof import Proof, StorageProof, pair_spreads, prove
 from lab.gate.rules import Rules
 from lab.gate.self_test import SelfTest, self_test
-from lab.gate.sides import two_arms
 from lab.lessons import gating, gating_figures
 from lab.store import Run, open_run
 
-PROOFS = "proofs"
-"""The folder below results/ of the runs whose candidate was slowed down on purpose."""
+PROOF = "proof"
+"""The run, below results/, whose candidate was slowed down on purpose."""
 
 LOOKS = tuple(Rules().look_schedule())
 DRAWN_PAIRS = LOOKS[0]
@@ -42,19 +39,15 @@ INTRO = ("A gate that cries wolf is switched off, and one that finds nothing is 
 
 @dataclass(frozen=True)
 class GateRuns:
-    """The A/A run, and the runs with a slow-down, by name."""
+    """The A/A run, and the one with a slow-down where it is there."""
 
     aa: Run
-    slowed: dict[str, Run]
+    slowed: Run | None
 
     @cached_property
     def tests(self) -> dict[int, SelfTest]:
         """The self-test by the number of pairs whose power it tells."""
         return {pairs: self_test([self.aa], Rules(), seed=SEED, repetitions=pairs) for pairs in LOOKS}
-
-    @cached_property
-    def proofs(self) -> dict[str, Proof]:
-        return {name: prove(run, Rules(), pairs=DRAWN_PAIRS, seed=SEED) for name, run in self.slowed.items()}
 
 
 def gate_page(results: Path) -> str:
@@ -73,8 +66,7 @@ def write_gate_page(results: Path, out: Path) -> Path:
 def _page(results: Path) -> WrittenPage:
     if not (results / AA / "manifest.json").is_file():
         raise InputError("the A/A run is missing", where=str(results / AA), remedy="measure it with `make reference`")
-    slowed = {f"{PROOFS}/{file.parent.name}": open_run(file.parent)
-              for file in sorted((results / PROOFS).glob("*/manifest.json"))}
+    slowed = open_run(results / PROOF) if (results / PROOF / "manifest.json").is_file() else None
     runs = GateRuns(open_run(results / AA), slowed)
     figures = _figures(runs)
     return WrittenPage("What the gate's verdicts are worth", (), INTRO, [
@@ -91,7 +83,7 @@ def _figures(runs: GateRuns) -> list[PageFigure]:
 
 def _measured(runs: GateRuns) -> Section:
     return Section("What was measured", [
-        runs_table({AA: runs.aa, **runs.slowed}),
+        runs_table({AA: runs.aa} | ({PROOF: runs.slowed} if runs.slowed else {})),
         "Two arms, which take turns cell by cell in each repetition: a repetition is a pair. `make reference` measures "
         "the A/A run again, `make docs` writes this page again from the committed runs."])
 
@@ -124,59 +116,44 @@ def _power(runs: GateRuns, figure: PageFigure) -> Section:
 
 def _slowed(runs: GateRuns) -> Section:
     title = "What it found of a disk that was held back"
-    if not runs.slowed:
-        return Section(title, [missing_sentence(f"{PROOFS}/…")])
-    rows = []
-    for name, run in runs.slowed.items():
-        told = runs.proofs[name]
-        rate = told.found
-        rows.append([code(f"{SHOWN}/{name}"), _throttle(run), str(told.measured), f"{rate.alarms} of {rate.trials}",
-                     f"{percent(rate.low)} to {percent(rate.high)}"])
-    head = ["run", "the candidate's disks", "pairs", "found", "interval of 95 %"]
-    noise = {AA: _spreads(runs.aa), **{name: _spreads(run) for name, run in runs.slowed.items()}}
-    usual = median(noise[AA].values())
-    times = [f"{median(spreads.values()) / usual:.2g} in `{name}`" for name, spreads in noise.items() if name != AA]
+    if runs.slowed is None:
+        return Section(title, [missing_sentence(PROOF)])
+    told = prove(runs.slowed, Rules(), pairs=DRAWN_PAIRS, seed=SEED)
+    head = ["storage", "the candidate's disks", "found", "interval of 95 %", "left open", "all pairs"]
+    rows = [[code(one.storage), _held(one), f"{one.found.alarms} of {one.found.trials}",
+             f"{percent(one.found.low)} to {percent(one.found.high)}", str(one.left_open), one.whole.value]
+            for one in told.storages]
+    here = median(pair_spreads(runs.slowed, Rules()).values())
+    usual = median(pair_spreads(runs.aa, Rules()).values())
     return Section(title, [
-        "The candidate is the A/A scenario with QEMU's limit on the VM's disks; its scenario says at its head where "
-        f"the limit comes from. Each time {DRAWN_PAIRS} of the pairs are drawn, and the whole gate judges them; "
-        "*found* counts the draws with a regression in any timing. Draws share pairs, so that the interval is narrower "
-        "than that of as many runs.",
+        f"One run, `{SHOWN}/{PROOF}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
+        "whose cells take turns; they differ by QEMU's limit on the VM's disks while the candidate's cells run, and "
+        "the first has none. The head of the scenario says where the limits come from.",
+        f"Each time {told.pairs} of the pairs are drawn, and the gate judges the timings of one storage. *Found* counts "
+        "the draws with a regression, which for the storage without a limit is a false alarm; *left open* those without "
+        "one in which a timing is inconclusive: there the gate does not pass, and asks for its next look. *All pairs*: "
+        "what it says of them all. Draws share pairs, so that the interval is narrower than that of as many runs.",
         table(head, rows, words=2),
-        "What a self-test promises, it promises for the noise that it was made in. On the median timing a pair was off "
-        f"by {percent(usual, 1)} in the A/A run (standard deviation of the log-ratio), and by so many times that here: "
-        f"{', '.join(times)}. What can be found grows in proportion. And a limit only holds back what would have been "
-        "faster: where the disk is as slow by itself, as it is in some hours on a shared machine, the limit changes "
-        "nothing.",
-        "Timing by timing: how much worse the candidate was over all pairs; what one pair is off by; and in how many "
-        "draws it was called a regression:",
-        _timings(noise[AA], list(runs.slowed), list(runs.proofs.values()))])
+        f"Timing by timing: how much worse the candidate was over all pairs; the worsening that {told.pairs} pairs find "
+        f"with a power of {told.power:.0%} in the noise of this very timing, resampled from the same pairs less their "
+        "mean; and in how many draws it was called a regression:",
+        _timings(told),
+        f"A pair of a timing was off by {percent(here, 1)} on the median (standard deviation of the log-ratio), in the "
+        f"A/A run by {percent(usual, 1)}. What can be found grows in proportion: a self-test speaks for the noise that "
+        "it was made in. And a limit only holds back what would have been faster: where the disk is as slow by itself, "
+        "as it is in some hours on a shared machine, the limit changes nothing."])
 
 
-Timing = tuple[str, str, str]
-"""Cell, phase, metric."""
+def _held(one: StorageProof) -> str:
+    return "no limit in either arm" if one.control else one.held_back or "other options"
 
 
-def _spreads(run: Run) -> dict[Timing, float]:
-    """What a pair is off by, of every timing that is gated."""
-    sides, rules = two_arms(run), Rules()
-    gated = {row.quantity for row in judge_rows(sides, rules, seed=SEED) if row.kind == TIMING}
-    spreads = {(one.quantity.cell, one.quantity.phase, one.quantity.metric): pair_spread(one)
-               for one in sides.comparisons if one.quantity in gated}
-    return {timing: spread for timing, spread in spreads.items() if spread is not None}
-
-
-def _timings(usual: dict[Timing, float], names: Sequence[str], proofs: Sequence[Proof]) -> str:
-    found = [{(one.cell, one.phase, one.metric): one for one in told.timings} for told in proofs]
+def _timings(told: Proof) -> str:
     rows = []
-    for key in dict.fromkeys(key for told in found for key in told):
-        cells = [told.get(key) for told in found]
-        rows.append([code(key[1]), metric_words(key[2]), percent(usual[key], 1) if key in usual else "–", *(
-            "–" if one is None or one.worse is None or one.spread is None
-            else f"{100 * one.worse:+.1f} %, {percent(one.spread, 1)}, {one.found}" for one in cells)])
-    return table(["phase", "timing", "a pair of the A/A run", *(name.rpartition("/")[2] for name in names)], rows,
-                 words=2)
-
-
-def _throttle(run: Run) -> str:
-    told = unique(str(cell.options["throttle"]) for cell in run.manifest.cells.values() if "throttle" in cell.options)
-    return "; ".join(told) or "no limit"
+    for one in told.storages:
+        for timing in one.timings:
+            finds = "none" if timing.smallest_effect is None else percent(timing.smallest_effect, 1)
+            rows.append([code(one.storage), code(timing.phase), metric_words(timing.metric),
+                         "–" if timing.worse is None else f"{100 * timing.worse:+.1f} %", finds,
+                         f"{timing.found} of {one.found.trials}"])
+    return table(["storage", "phase", "timing", "worse by", f"{told.pairs} pairs find", "found"], rows, words=3)

@@ -8,7 +8,8 @@ With two arms, what belongs together runs as close together as it can:
 
 - A storage of the same label and options in both files is built once, and the
   arms alternate cell by cell: A B, B A, A B, …  A throttle makes no difference to
-  that, since it holds for the cells and not for the build.
+  that, since it holds for the cells and not for the build.  Several such storages
+  that differ by label and throttle alone share one build too.
 - One whose options differ is built for each arm, one block after the other,
   the cells of both in the same order.
 
@@ -133,12 +134,13 @@ def _two_arms(arms: Arms, box: str, repetition: int, only: Sequence[str], order:
     for arm, scenario in arms.scenarios.items():
         for spec in scenario.storages:
             specs.setdefault(spec.label, {})[arm] = spec
-    for label in order.sample(sorted(specs), len(specs)):
-        pairs = _in_turns(_pairs(arms, label, only), order)
+    builds = _builds(specs)
+    for labels in order.sample(builds, len(builds)):
+        pairs = _in_turns(_pairs(arms, labels, only), order)
         jobs = [[_job(arms.scenarios[arm], pair[arm], repetition, box, arm)
                  for arm in _turn(repetition + place) if arm in pair] for place, pair in pairs]
-        sides = specs[label]
-        if len(sides) == 2 and _built_alike(sides[BASELINE], sides[CANDIDATE]):
+        sides = specs[labels[0]]
+        if _one_build(sides) is not None:
             yield _block(arms.candidate, box, [job for pair in jobs for job in pair], sides[CANDIDATE], repetition)
             continue
         for arm in _turn(repetition):
@@ -147,9 +149,23 @@ def _two_arms(arms: Arms, box: str, repetition: int, only: Sequence[str], order:
                 yield _block(arms.scenarios[arm], box, own, sides[arm], repetition)
 
 
-def _built_alike(ours: StorageSpec, theirs: StorageSpec) -> bool:
-    """Whether one build serves both."""
-    return ours.model_copy(update={"throttle": None}) == theirs.model_copy(update={"throttle": None})
+def _builds(specs: Mapping[str, Mapping[Arm, StorageSpec]]) -> list[list[str]]:
+    """The labels, sorted, those together that one build serves in both arms."""
+    builds: list[list[str]] = []
+    for label in sorted(specs):
+        build = _one_build(specs[label])
+        alike = None if build is None else next((own for own in builds if _one_build(specs[own[0]]) == build), None)
+        if alike is None:
+            builds.append([label])
+        else:
+            alike.append(label)
+    return builds
+
+
+def _one_build(sides: Mapping[Arm, StorageSpec]) -> StorageSpec | None:
+    """What both arms are built as, told without label and throttle; None where one build does not serve both."""
+    built = {arm: spec.model_copy(update={"throttle": None, "label": spec.storage}) for arm, spec in sides.items()}
+    return built[BASELINE] if len(built) == 2 and built[BASELINE] == built[CANDIDATE] else None
 
 
 def _turn(number: int) -> tuple[Arm, Arm]:
@@ -157,12 +173,12 @@ def _turn(number: int) -> tuple[Arm, Arm]:
     return (BASELINE, CANDIDATE) if number % 2 else (CANDIDATE, BASELINE)
 
 
-def _pairs(arms: Arms, label: str, only: Sequence[str]) -> list[Mapping[Arm, Cell]]:
-    """The cells on a storage by their id, each in the arms that have it."""
+def _pairs(arms: Arms, labels: Sequence[str], only: Sequence[str]) -> list[Mapping[Arm, Cell]]:
+    """The cells on those storages by their id, each in the arms that have it."""
     found: dict[str, dict[Arm, Cell]] = {}
     for arm, scenario in arms.scenarios.items():
         for cell in scenario.cells():
-            if cell.storage.label == label and (not only or cell.id in only):
+            if cell.storage.label in labels and (not only or cell.id in only):
                 found.setdefault(cell.id, {})[arm] = cell
     return list(found.values())
 

@@ -180,7 +180,7 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
 
 def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path | None, *, as_json: bool) -> None:
     from lab.gate.output import write_file
-    from lab.gate.proof import prove, sentence
+    from lab.gate.proof import prove, sentences
     from lab.gate.sides import one_run
 
     if len(paths) != 1:
@@ -194,11 +194,15 @@ def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path 
         return
     from lab.analysis.words import metric_words
 
-    _table(("cell", "phase", "quantity", "worse by", "spread of a pair", "found"), [
-        [one.cell, one.phase, metric_words(one.metric), "–" if one.worse is None else f"{100 * one.worse:+.1f} %",
-         "–" if one.spread is None else f"{100 * one.spread:.1f} %", f"{one.found} of {found.found.trials}"]
-        for one in found.timings])
-    print(sentence(found))
+    head = ("cell", "phase", "quantity", "worse by", "spread of a pair", f"{pairs} pairs find", "found")
+    _table(head, [[timing.cell, timing.phase, metric_words(timing.metric), _share(timing.worse, "+"),
+                   _share(timing.spread), _share(timing.smallest_effect), f"{timing.found} of {one.found.trials}"]
+                  for one in found.storages for timing in one.timings])
+    print("\n".join(sentences(found)))
+
+
+def _share(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{100 * value:{sign}.1f} %"
 
 
 def _table(head: tuple[str, ...], lines: list[list[str]]) -> None:

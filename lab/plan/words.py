@@ -79,9 +79,9 @@ def _group(found: Answers) -> str:
     has = found.capacity.extents
     tail = "." if has >= group.extents else f"; the plan's has {format_bytes(has * 4 * 1024**2)}."
     step = plan.storage.extension_percent
-    parts = ["the size that would do", "its metadata with LVM's spare",
-             *([f"room for {STEPS_WANTED} extensions by {step} %"] if step else [])]
-    return f"A volume group of {format_bytes(group.extents * 4 * 1024**2)} holds {', and '.join(parts)}{tail}"
+    room = f", and room for {STEPS_WANTED} extensions by {step} %" if step else ""
+    return (f"A volume group of {format_bytes(group.extents * 4 * 1024**2)} holds the size that would do, with its "
+            f"metadata and LVM's spare{room}{tail}")
 
 
 def percent(chance: Chance) -> str:

@@ -35,10 +35,11 @@ def same(row: Row) -> Row:
     return row
 
 
-def worse(metric: str, factor: float, *, arm: str = "candidate", phase: str = "") -> Edit:
+def worse(metric: str, factor: float, *, arm: str = "candidate", phase: str = "", label: str = "") -> Edit:
     """Multiplies one metric of one arm."""
     def edit(row: Row) -> Row:
-        hit = row["metric"] == metric and row["arm"] == arm and phase in ("", row["phase"])
+        hit = (row["metric"] == metric and row["arm"] == arm and phase in ("", row["phase"])
+               and label in ("", row["storage"]))
         return {**row, "value": row["value"] * factor} if hit else row
 
     return edit
@@ -46,19 +47,27 @@ def worse(metric: str, factor: float, *, arm: str = "candidate", phase: str = ""
 
 def build(path: Path, *, arms: Sequence[Arm] = ARMS, repetitions: int = 10, seed: int = 1, noise: float = 0.02,
           edit: Edit = same, label: str = "direct-lvm", workloads: Sequence[str] = ("fio", "files"),
+          labels: Sequence[str] = (), held_back: Mapping[str, str] | None = None,
           machine: Mapping[str, Any] | None = None, commit: str = "0123abc", scenario_digest: str = "ab" * 32,
           baseline_digest: str = "ab" * 32, simulated: bool = False, failed: tuple[str, int] | None = None,
           status: str = "complete", dirty: bool = False) -> Path:
-    """A run of fio jobs and container steps.  ``failed``: the arm and repetition whose first cell failed."""
+    """A run of fio jobs and container steps.  ``failed``: the arm and repetition whose first cell failed.
+
+    ``labels``: of several storages; ``held_back``: the candidate's throttle by label.
+    """
     random_ = random.Random(seed)
     writer = RunWriter(path)
-    cells = {f"{label}.layer.{name}": CellRecord(storage="direct-lvm", target="layer", workload=name,
-                                                 options={"chunk_size_bytes": BLOCK}) for name in workloads}
+    bare = {f"{one}.layer.{name}": CellRecord(storage="direct-lvm", target="layer", workload=name,
+                                              options={"chunk_size_bytes": BLOCK})
+            for one in labels or (label,) for name in workloads}
+    slow = {cell: (held_back or {}).get(cell.partition(".")[0]) for cell in bare}
+    cells = {cell: record if slow[cell] is None else record.model_copy(
+        update={"options": {**record.options, "throttle": slow[cell]}}) for cell, record in bare.items()}
     results: list[CellResult] = []
     for repetition in range(1, repetitions + 1):
         for cell, record in cells.items():
             for arm in arms:
-                keys: Row = {"run": path.name, "cell": cell, "storage": label, "target": "layer",
+                keys: Row = {"run": path.name, "cell": cell, "storage": cell.partition(".")[0], "target": "layer",
                              "workload": record.workload, "repetition": repetition, "arm": arm,
                              "source": SIMULATED if simulated else MEASURED}
                 told = _fio(random_, noise) if record.workload.startswith("fio") else _files(random_, noise)
@@ -85,7 +94,7 @@ def build(path: Path, *, arms: Sequence[Arm] = ARMS, repetitions: int = 10, seed
         versions={"kernel": "6.1.0-28-amd64", "qemu": "7.2.22"}, clock=[], seed=1, repetitions=repetitions,
         order=[result.key for result in results], started_utc="2026-11-24T09:58:00Z",
         ended_utc="2026-11-24T10:40:00Z", cells=cells, results=results,
-        baseline=BaselineRecord(name="aa", question="?", file="aa.yaml", sha256=baseline_digest, seed=1, cells=cells)
+        baseline=BaselineRecord(name="aa", question="?", file="aa.yaml", sha256=baseline_digest, seed=1, cells=bare)
         if BASELINE in arms else None))
     return path
 

@@ -84,18 +84,18 @@ def test_every_scenario_of_the_repository_loads(file: Path) -> None:
     assert len(set(ids)) == len(ids) > 0
 
 
-@pytest.mark.parametrize("name", ["detectable", "twice"])
-def test_a_proof_is_the_aa_scenario_but_for_its_throttle(name: str) -> None:
-    plain, slowed = load_scenario(SCENARIOS / "aa.yaml"), load_scenario(SCENARIOS / "proofs" / f"{name}.yaml")
-    (storage,), (fio, files) = slowed.storages, slowed.workload
-    assert storage.throttle is not None
-    assert isinstance(fio, FioWorkload)
-    jobs = SCENARIOS / "jobs" / "short.fio"
-    assert fio.jobs.samefile(jobs)
-    same = {"storages": (storage.model_copy(update={"throttle": None}),),
-            "workload": (fio.model_copy(update={"jobs": jobs}), files),
+def test_the_proof_is_its_baseline_but_for_two_throttles_of_which_one_is_tighter() -> None:
+    plain, slowed = load_scenario(SCENARIOS / "proof-baseline.yaml"), load_scenario(SCENARIOS / "proof.yaml")
+    limits = {spec.label: spec.throttle and spec.throttle.operations for spec in slowed.storages}
+    loose, tight = limits["detectable"], limits["twice"]
+    assert loose is not None
+    assert tight is not None
+    assert tight < loose
+    same = {"storages": tuple(spec.model_copy(update={"throttle": None}) for spec in slowed.storages),
             **{key: getattr(plain, key) for key in ("name", "question", "path", "text", "sha256")}}
     assert slowed.model_copy(update=same) == plain
+    assert {spec.model_copy(update={"label": "x"}) for spec in plain.storages} == {
+        plain.storages[0].model_copy(update={"label": "x"})}, "one build serves both"
 
 
 def test_values_units_and_defaults(folder: Path) -> None:
