@@ -67,7 +67,7 @@ test: .venv/.ready lint ## Run all tests, those in a real VM and in a browser in
 	@$(LAB) doctor --install || echo "some live tests will be skipped; the reasons stand above and at the end" >&2
 	$(PYTEST) $(PARALLEL) -m 'not live'
 	$(PYTEST) $(PARALLEL) --nbmake --nbmake-timeout=240 -q notebooks
-	$(PYTEST) -m live
+	$(PYTEST) -m live tests/live
 
 .PHONY: bench
 bench: .venv/.ready ## Time the exact pool model and the host in counts against what bounds them, in one run

@@ -10,7 +10,7 @@ from statistics import median
 from lab.analysis.markdown import code, paragraph, table
 from lab.analysis.reference_parts import percent
 from lab.analysis.reference_runs import AA, SHOWN, missing_sentence, runs_table
-from lab.analysis.words import metric_words
+from lab.analysis.words import counted, joined, metric_words
 from lab.analysis.written_page import PageFigure, Section, WrittenPage
 from lab.errors import InputError
 from lab.gate import shown
@@ -123,29 +123,44 @@ def _slowed(runs: GateRuns) -> Section:
     rows = [[code(one.storage), _held(one), f"{one.found.alarms} of {one.found.trials}",
              f"{percent(one.found.low)} to {percent(one.found.high)}", str(one.left_open), one.whole.value]
             for one in told.storages]
-    here = median(pair_spreads(runs.slowed, Rules()).values())
-    usual = median(pair_spreads(runs.aa, Rules()).values())
+    free = [code(one.storage) for one in told.storages if one.control]
+    without = f" {joined(free)} has none: what is found there is a false alarm." if free else ""
+    limit = ("And a limit only holds back what would have been faster: where the disk is as slow by itself, as it is "
+             "in some hours on a shared machine, the limit changes nothing.")
     return Section(title, [
         f"One run, `{SHOWN}/{PROOF}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
-        "whose cells take turns; they differ by QEMU's limit on the VM's disks while the candidate's cells run, and "
-        "the first has none. The head of the scenario says where the limits come from.",
-        f"Each time {told.pairs} of the pairs are drawn, and the gate judges the timings of one storage. *Found* counts "
-        "the draws with a regression, which for the storage without a limit is a false alarm; *left open* those without "
-        "one in which a timing is inconclusive: there the gate does not pass, and asks for its next look. *All pairs*: "
-        "what it says of them all. Draws share pairs, so that the interval is narrower than that of as many runs.",
+        "whose cells take turns; arms and storages differ by QEMU's limit on the VM's disks while their cells run."
+        f"{without} The head of the scenario says where the limits come from.",
+        f"Each time {told.pairs} of the pairs are drawn, and the gate judges the timings of one storage. *Found* "
+        "counts the draws with a regression; *left open* those without one in which a timing is inconclusive: there "
+        "the gate does not pass, and asks for its next look. *All pairs*: what it says of them all. Draws share "
+        "pairs, so that the interval is narrower than that of as many runs.",
         table(head, rows, words=2),
-        f"Timing by timing: how much worse the candidate was over all pairs; the worsening that {told.pairs} pairs find "
-        f"with a power of {told.power:.0%} in the noise of this very timing, resampled from the same pairs less their "
-        "mean; and in how many draws it was called a regression:",
+        f"Timing by timing: how much worse the candidate was over all pairs; the worsening that {told.pairs} pairs "
+        f"find with a power of {told.power:.0%} in the noise of this very timing, resampled from the same pairs less "
+        "their mean; and in how many draws it was called a regression:",
         _timings(told),
-        f"A pair of a timing was off by {percent(here, 1)} on the median (standard deviation of the log-ratio), in the "
-        f"A/A run by {percent(usual, 1)}. What can be found grows in proportion: a self-test speaks for the noise that "
-        "it was made in. And a limit only holds back what would have been faster: where the disk is as slow by itself, "
-        "as it is in some hours on a shared machine, the limit changes nothing."])
+        paragraph([_noise(runs.aa, runs.slowed), limit])])
+
+
+def _noise(aa: Run, slowed: Run) -> str:
+    """What a pair is off by in both runs, over the timings that both have."""
+    spreads = [pair_spreads(run, Rules()) for run in (aa, slowed)]
+    shared = set.intersection(*({(one.phase, one.metric) for one in own} for own in spreads))
+    if not shared:
+        return ""
+    usual, here = (median(spread for one, spread in own.items() if (one.phase, one.metric) in shared)
+                   for own in spreads)
+    return (f"In the {counted(len(shared), 'timing')} that the A/A run has too, a pair was off by {percent(here, 1)} "
+            f"on the median (standard deviation of the log-ratio), and there by {percent(usual, 1)}, in another hour "
+            "and with jobs of other lengths. What can be found grows in proportion: a self-test speaks for the noise "
+            "that it was made in.")
 
 
 def _held(one: StorageProof) -> str:
-    return "no limit in either arm" if one.control else one.held_back or "other options"
+    if one.control or one.held_back is None:
+        return "as the baseline's" if one.control else "other options"
+    return f"{one.held_back}, the baseline's {one.before}" if one.before else one.held_back
 
 
 def _timings(told: Proof) -> str:

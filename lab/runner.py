@@ -87,6 +87,7 @@ class Runner:
         self._session = Session()
         self._began = time.monotonic()
         self._done_here = 0
+        self._lab = lab_ref()           # as it is now: it may have another commit by the end
         self._started_utc = _now()
         state = folder / "session.json"
         if state.exists():
@@ -310,7 +311,8 @@ class Runner:
         manifest = Manifest(
             run=self._writer.path.name, status="complete" if wanted <= finished else "partial",
             scenario=scenario_ref(scenario),
-            lab=lab_ref(), machine=MachineRecord(
+            lab=self._lab if session.identity is not None or earlier is None else earlier.lab,
+            machine=MachineRecord(
                 emulated=told.emulated, accelerator=told.accelerator, cpu_model=identity.cpu_model,
                 cpus=told.cpus, memory_bytes=told.memory_bytes, box=self._box, disks=told.disks,
                 pool_disk_bytes=told.pool_disk_bytes, spare_disk_bytes=told.spare_disk_bytes, cache=told.cache,

@@ -186,8 +186,17 @@ class RunWriter:
         _write_table(self.raw / key / "samples.parquet", samples, SAMPLE_COLUMNS)
 
     def close(self, manifest: Manifest) -> None:
-        """Joins the cells' rows into the run's tables, writes the manifest, and takes the cells' own rows away."""
+        """Joins the cells' rows into the run's tables, writes the manifest, and takes the cells' own rows away.
+
+        Cells that are done and that the manifest does not name, as those of more repetitions than are asked for now,
+        get rows of their own again, and stay done.
+        """
         keys = [result.key for result in manifest.results]
+        for result in self.journal():
+            if result.key not in keys and not self._has_rows(result.key):
+                for name in _TABLES:
+                    self._rows(name, [result.key]).to_parquet(self.raw / result.key / f"{name}.parquet", index=False,
+                                                              compression="zstd")
         for name, table in {name: self._rows(name, keys) for name in _TABLES}.items():
             scratch = self.path / f".{name}.parquet.{os.getpid()}"
             table.to_parquet(scratch, index=False, compression="zstd")

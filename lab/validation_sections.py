@@ -92,6 +92,7 @@ def goals_section(material: Material) -> Section:
                  f"`{SHOWN}/{EASIER}` alone, an easier run that was not designed as a validation run.")
     head = ["goal", "wanted", "judged on", "found", "over", "verdict"]
     blocks = [first, table(head, goal_rows(judged, told), words=3), markdown.paragraph([
+        _what_judges(designed or material.runs),
         missed_sentence(judged),
         "The verdict on the intervals goes by the share itself, not by the range in brackets."])]
     every = [_score_row(f"`{SHOWN}/{one.name}`", material, [one]) for one in material.runs]
@@ -100,6 +101,15 @@ def goals_section(material: Material) -> Section:
     blocks += ["Run by run:", table(_SCORE_HEAD, every)] if every else [NOTHING]
     blocks.append(_straight_text(material.parameters, material.rows(designed or material.runs)))
     return Section("Goals, and what was found", blocks)
+
+
+def _what_judges(runs: Sequence[PageRun]) -> str:
+    """Which runs have phases to judge, and which have ratios."""
+    sides = {"Growth and intervals": [one for one in runs if len(one.found.rows)],
+             "ratios": [one for one in runs if one.found.rates]}
+    told = [f"{what} rest on {joined([f'`{SHOWN}/{one.name}`' for one in having])}" for what, having in sides.items()
+            if having]
+    return f"{'; '.join(told)}." if told else ""
 
 
 _SCORE_HEAD = ("run", "phases", "equal to the byte", "increments, MAPE", "by the straight line", "in use, MAPE",

@@ -18,7 +18,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from lab.advise.options import Option
 from lab.advise.profile import Backing, Distribution, Profile
-from lab.advise.versions import older
+from lab.advise.versions import older, parse_version
 from lab.scenario import Target
 from lab.scenario_steps import Part
 from lab.scenario_storage import Storage
@@ -74,8 +74,8 @@ class When(Part):
             ("host.containers", self.containers_from, host.containers >= (self.containers_from or 0)),
             ("host.log_driver", self.log_driver, host.log_driver == self.log_driver),
             ("writes.share", self.write_heavy, profile.write_heavy is self.write_heavy),
-            ("writes.image", self.rewrites_image, (profile.writes.image * profile.writes.share > 0)
-             is self.rewrites_image),
+            ("writes.image", self.rewrites_image, (profile.writes.image * profile.writes.share > 0 or (
+                space is not None and space.rewritten_bytes > 0)) is self.rewrites_image),
             ("space.small_files", self.small_files, (space is not None and space.small_files > 0) is self.small_files),
             ("space.log_lines", self.logs, (space is not None and space.log_lines > 0) is self.logs),
             ("space.deletes", self.deletes, (space is not None and space.deletes) is self.deletes),
@@ -84,7 +84,13 @@ class When(Part):
 
 
 def _older(version: str | None, than: str | None) -> bool | None:
-    return None if version is None or than is None else older(version, than)
+    """None too where the version is the other's beginning: 3.10 may be any 3.10.0-N."""
+    if version is None or than is None:
+        return None
+    told, bound = parse_version(version), parse_version(than)
+    if told == bound[:len(told)] and any(bound[len(told):]):
+        return None
+    return older(version, than)
 
 
 def _among(value: object, allowed: Sequence[object] | None) -> bool | None:

@@ -11,12 +11,14 @@ from lab.advise.jobs import JobShare
 from lab.advise.options import Option
 from lab.advise.ranking import Ranked, Statement
 from lab.analysis import stats
+from lab.analysis.reference_runs import whole_repetitions
 
 SCORE = ("weighted geometric mean of the bandwidths, relative to the option with the highest; the weights are the "
          "profile's shares; intervals: " + stats.RATIO_METHOD + f", {100 * stats.LEVEL:.0f} %, not corrected for the "
          "number of comparisons")
-ORDER = ("excluded by the documentation; then by measurement, where the interval of two scores' ratio excludes 1; "
-         "then by the documentation's statements for less those against; the rest share a place")
+ORDER = ("excluded by the documentation; then by measurement: none before one that is faster, the interval of their "
+         "scores' ratio excluding 1; then by the documentation's statements for less those against; the rest share a "
+         "place")
 
 
 def document(advice: Advice) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def document(advice: Advice) -> dict[str, Any]:
             "coverage": scores.coverage,
             "jobs": [_job(share, share in scores.covered) for share in advice.shares],
             "steps_run": advice.steps.folder if advice.steps else None,
+            "partial": {run.folder: whole_repetitions(run.run.manifest) for run in advice.used
+                        if run.run.manifest.status == "partial"},
             "repairs": [told for run in advice.used for told in run.repairs_told],
             "not_used": list(advice.found.refused),
         },

@@ -103,9 +103,10 @@ class Measured:
         return None if freed is None or taken is None else (-freed, taken)
 
     def counted(self, label: str) -> int:
-        """In how many repetitions what a storage's layer takes was counted."""
+        """In how many repetitions what container steps take of a storage's layer was counted."""
         return len({repetition for place, own in self.values.items()
-                    if (place[0], place[1], place[4]) == (label, "layer", GROWTH) for repetition in own})
+                    if (place[0], place[1], place[4]) == (label, "layer", GROWTH)
+                    and "start" in self.phases[place[2], "layer"] for repetition in own})
 
     def _growth(self, label: str, phases: Sequence[str], workload: str) -> float | None:
         """Of those phases together, in the repetitions that have them all."""
@@ -125,8 +126,7 @@ def read_measured(run: Run) -> Measured:
     frame = stats.prepare(table)
     repairs = {"left out: no finite number": len(table) - len(frame)}
     frame = frame[frame["metric"].isin([*BANDWIDTHS, GROWTH]) & (frame["workload"] != SETUP)]
-    if stats.has_arms(frame):
-        frame = frame[frame["arm"] == CANDIDATE]
+    frame = frame[frame["arm"] == CANDIDATE]        # which the only arm is called too
     labels = {cell: label for cell, record in run.manifest.cells.items() if (label := label_of(record)) is not None}
     known = frame["cell"].isin(list(labels))
     repairs["left out: on a storage that is not advised on"] = int((~known).sum())

@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.advise.options import Option
 from lab.advise.profile import Profile, Space
+from lab.model.file_work import log_line_bytes
 from lab.model.parameters import Parameters
 from lab.readers.image_archive import box_image
 from lab.scenario import MachineSpec, Scenario, StepsWorkload, Target
@@ -56,7 +57,7 @@ def forecast(profile: Profile, options: Sequence[Option], parameters: Parameters
     if profile.space is None:
         return None
     inside, outside = stand_ins(profile)
-    scenario = _scenario(profile.space, inside, outside, options)
+    scenario = _scenario(_counted(profile), inside, outside, options)
     totals: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
     for told in simulated_cells(scenario, parameters, [1], run="forecast"):
@@ -67,10 +68,20 @@ def forecast(profile: Profile, options: Sequence[Option], parameters: Parameters
     for option in options:
         inside_cell, outside_cell = f"{option.label}.layer.inside", f"{option.label}.volume.outside"
         apart = option.target == "volume"
-        wrong = failed.get(inside_cell) or (failed.get(outside_cell) if apart else None)
+        wrong = failed.get(outside_cell if apart else inside_cell)
+        if apart and profile.space.rewritten_bytes:         # the update stays in the layer
+            wrong = wrong or failed.get(inside_cell)
         found[option] = Forecast(0, None, None, 0, wrong) if wrong else _forecast(
             totals[inside_cell], totals[outside_cell] if apart else None, profile.space)
     return Forecasts(tuple(dict.fromkeys((inside, outside))), found)
+
+
+def _counted(profile: Profile) -> Space:
+    """What the host holds of it: only json-file keeps logs where containers are."""
+    assert profile.space is not None
+    if profile.host.log_driver == "json-file":
+        return profile.space
+    return profile.space.model_copy(update={"log_lines": 0})
 
 
 def stand_ins(profile: Profile) -> tuple[str, str]:
@@ -87,7 +98,8 @@ def stand_ins(profile: Profile) -> tuple[str, str]:
 def _scenario(space: Space, inside: str, outside: str, options: Sequence[Option]) -> Scenario:
     """All in the layer, and all but the update of the image's file in a volume."""
     specs = list(dict.fromkeys(option.spec for option in options))
-    wanted = CONTAINERS * (space.written_bytes + space.rewritten_bytes + space.small_files * space.small_file_bytes)
+    wanted = CONTAINERS * (space.written_bytes + space.rewritten_bytes + space.small_files * space.small_file_bytes
+                           + space.log_lines * log_line_bytes(space.log_width))
     disk = max(LEAST_DISK_BYTES, -(-DISK_PER_BYTE * wanted // GiB) * GiB)
     machine = MachineSpec(pool_disk=disk, spare_disk=disk)
     workloads = tuple(

@@ -1,12 +1,12 @@
 """Options in order: what excludes, then what was measured, then what the documentation says.
 
-Options that the measurements do not tell apart are ordered by the documentation's statements for and against; those
-that these do not tell apart either share a place.
+No option stands before one that the measurements tell to be faster.  Where that leaves a choice, the documentation's
+statements for and against make it; options that these do not tell apart either share a place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.advise.checks import Finding, settle
@@ -116,27 +116,32 @@ def rank(options: Sequence[Option], told: Sequence[Told], scores: Scores, steps:
     unmeasured = [option for option in left if option not in placed]
     by_score = sorted(placed, key=scores.mean, reverse=True) if scores.logs else placed
     fastest = by_score[0] if scores.logs else None
+    faster = {option: {other for other in by_score if scores.logs and scores.better(other, option)}
+              for option in by_score}
     ranked: list[Ranked] = []
-    for group in _groups(by_score, scores):
-        for step, value in enumerate(sorted({_balance(said[option]) for option in group}, reverse=True)):
-            same = [option for option in group if _balance(said[option]) == value]
-            place = len(ranked) + 1
-            why = BY_DOCUMENTATION if step else BY_MEASUREMENT if ranked else None
-            ranked += [Ranked(option, place, len(same) > 1, why,
-                              scores.ratio(option, fastest) if fastest is not None else None, said[option])
-                       for option in same]
+    for same in _places(by_score, faster, {option: _balance(said[option]) for option in by_score}):
+        before = {one.option for one in ranked if one.place == ranked[-1].place}
+        place, shared = len(ranked) + 1, len(same) > 1
+        ranked += [Ranked(option, place, shared,
+                          None if not before else BY_MEASUREMENT if faster[option] & before else BY_DOCUMENTATION,
+                          scores.ratio(option, fastest) if fastest is not None else None, said[option])
+                   for option in same]
     return Ranking(tuple(ranked), tuple(out), tuple(unmeasured), fastest)
 
 
-def _groups(by_score: Sequence[Option], scores: Scores) -> list[list[Option]]:
-    """The fastest with all that are not told apart from it, then the fastest of the rest, and so on."""
-    groups, remaining = [], list(by_score)
+def _places(by_score: Sequence[Option], faster: Mapping[Option, set[Option]],
+            balance: Mapping[Option, int]) -> list[list[Option]]:
+    """Of those that no other one left is faster than, the ones with the best balance; and so on with the rest.
+
+    ``faster``: what is told to be faster, by speed.  It follows the means of the scores, so that it has no circle.
+    """
+    places, remaining = [], list(by_score)
     while remaining:
-        lead = remaining[0]
-        group = [option for option in remaining if not (scores.logs and scores.better(lead, option))]
-        groups.append(group)
-        remaining = [option for option in remaining if option not in group]
-    return groups
+        free = [option for option in remaining if not faster[option] & set(remaining)]
+        best = max(balance[option] for option in free)
+        places.append([option for option in free if balance[option] == best])
+        remaining = [option for option in remaining if option not in places[-1]]
+    return places
 
 
 def _balance(said: Sequence[Statement]) -> int:

@@ -34,6 +34,8 @@ def _head(advice: Advice) -> list[str]:
     profile, scores = advice.profile, advice.scores
     lines = [f"{profile.name}: {profile.purpose}, {percent(profile.reads.share)} reads, "
              f"{percent(profile.writes.share)} writes, {counted(profile.host.containers, 'container')} of one image"]
+    if not advice.ranking.ranked:
+        return lines
     if scores.measured is None:
         lines.append("Speed: no run measured what this workload does; the ranking rests on the documentation.")
     else:
@@ -41,12 +43,11 @@ def _head(advice: Advice) -> list[str]:
         machine = "an emulated machine" if manifest.machine.emulated else "a machine that was not emulated"
         lines.append(f"Speed: {scores.measured.folder}, n = {scores.n}, on {machine}; it measured "
                      f"{percent(scores.coverage)} of these reads and writes")
-        if manifest.status == "partial":
-            lines.append(f"That run is partial: {whole_repetitions(manifest)} of "
-                         f"{counted(manifest.repetitions, 'repetition')} whole")
     if advice.steps is not None and advice.steps is not scores.measured:
         lines.append(f"Space that was measured: {advice.steps.folder}")
-    return lines
+    return lines + [f"Partial: of {run.folder}, {whole_repetitions(run.run.manifest)} of "
+                    f"{counted(run.run.manifest.repetitions, 'repetition')} are whole"
+                    for run in advice.used if run.run.manifest.status == "partial"]
 
 
 def _ranking(advice: Advice) -> list[str]:
@@ -56,8 +57,9 @@ def _ranking(advice: Advice) -> list[str]:
     rows = [[f"{one.place}{'=' if one.shared else ''}", one.option.label, one.option.target,
              ratio_text(one.to_fastest), f"{one.balance:+d}", one.decided_by or ""] for one in advice.ranking.ranked]
     return [*_table(head, rows), *_wrapped(
-        "=: shares its place. Score: weighted mean of the bandwidths ÷ the highest. Order: by speed where it tells "
-        "options apart, then by the documentation's statements for less those against. docs/advise.md has the method.")]
+        "=: shares its place. Score: weighted mean of the bandwidths ÷ the highest. Order: none before one that is "
+        "told to be faster; then by the documentation's statements for less those against. docs/advise.md has the "
+        "method.")]
 
 
 def _answer(advice: Advice) -> list[str]:
@@ -65,6 +67,9 @@ def _answer(advice: Advice) -> list[str]:
     ranking, scores = advice.ranking, advice.scores
     if not ranking.ranked:
         return []
+    if not ranking.tells_something and ranking.one_storage:
+        return _wrapped(f"First: none. Of the storages that are left only {ranking.ranked[0].option.label} was "
+                        "measured.")
     if not ranking.tells_something:
         return ["First: none. Neither speed nor the documentation tells these options apart."]
     behind = [one for one in ranking.ranked if one.place > 1]

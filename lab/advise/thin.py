@@ -16,7 +16,8 @@ from lab.analysis.words import counted, joined
 REFERENCE = "scenarios/reference.yaml"
 """It has every option, and every job but the sequential reads."""
 
-WITH_SEQUENTIAL_READS = "scenarios/layer-vs-volume.yaml"
+WITH_SEQUENTIAL_READS = "scenarios/reference-reads.yaml"
+"""It has every option and every job."""
 
 WANTED_PERCENT = 10
 """The half-width to ask for; ``lab run --repeat-until`` has it in its own example."""
@@ -32,16 +33,19 @@ class Gap:
 
 def gaps(ranking: Ranking, scores: Scores) -> list[Gap]:
     """In the order in which they matter to the ranking."""
-    found = []
+    found: list[Gap] = []
+    every = [*scores.covered, *scores.uncovered]
+    if not ranking.ranked:
+        return []               # no storage is left, whatever is measured
     if scores.measured is None:
         return [Gap("No run measured what this workload does on the storages that are left: nothing here rests on "
-                    "speed.", _run(REFERENCE))]
+                    "speed.", _run(_measuring(scores.uncovered)))]
     if scores.n < stats.MIN_N:
         found.append(Gap(f"Speeds rest on {counted(scores.n, 'repetition')} that all options have: below "
                          f"{stats.MIN_N} there is no interval, and no two are told apart.",
-                         _run(REFERENCE, "--repetitions", str(stats.MIN_N))))
+                         _run(_measuring(every), "--repetitions", str(stats.MIN_N))))
     found += [gap for gap in (_rival(ranking, scores), _volume(ranking, scores)) if gap is not None]
-    return found + _uncovered(scores.uncovered) + _unmeasured(ranking.unmeasured, scores)
+    return found + _uncovered(scores.uncovered, _measuring(every)) + _unmeasured(ranking.unmeasured, scores)
 
 
 def _rival(ranking: Ranking, scores: Scores) -> Gap | None:
@@ -55,7 +59,7 @@ def _rival(ranking: Ranking, scores: Scores) -> Gap | None:
     rival = max(rivals, key=lambda option: (scores.mean(option), option))
     ratio = f"{first.label}/{rival.label} {job.metric} {job.phase} {first.target} ±{WANTED_PERCENT} %"
     return Gap(f"{first.label} and {rival.label} (data in {_where(first)}) are not told apart by speed; of what was "
-               f"measured, {job.kind} weigh most.",
+               f"measured, {job.kind} weigh most. {_page(scores)}",
                _run(REFERENCE, *_only([first, rival], "fio"), "--repeat-until", ratio))
 
 
@@ -68,29 +72,35 @@ def _volume(ranking: Ranking, scores: Scores) -> Gap | None:
     if other not in scores.logs or _told_apart(first, other, scores):
         return None
     repetitions = max(stats.MIN_N, 2 * scores.n)
-    return Gap(f"On {first.label}, layer and volume are not told apart by speed.",
+    return Gap(f"On {first.label}, layer and volume are not told apart by speed. {_page(scores)}",
                _run(REFERENCE, *_only([first, other], "fio"), "--repetitions", str(repetitions)))
 
 
-def _uncovered(shares: Sequence[JobShare]) -> list[Gap]:
-    """One gap for all kinds that the same scenario would measure."""
-    by_scenario: dict[str, list[JobShare]] = {}
-    for share in shares:
-        by_scenario.setdefault(WITH_SEQUENTIAL_READS if _only_elsewhere(share) else REFERENCE, []).append(share)
-    return [Gap(f"{joined([f'{share.kind} ({100 * share.weight:.3g} %)' for share in own])} are not in the run: "
-                f"{joined([share.phase for share in own])} would measure them.", _run(scenario))
-            for scenario, own in by_scenario.items()]
+def _uncovered(shares: Sequence[JobShare], scenario: str) -> list[Gap]:
+    """One gap for all kinds that the run lacks, since one run has to have all."""
+    if not shares:
+        return []
+    return [Gap(f"{joined([f'{share.kind} ({100 * share.weight:.3g} %)' for share in shares])} are not in the run: "
+                f"{joined([share.phase for share in shares])} would measure them.", _run(scenario))]
+
+
+def _measuring(shares: Sequence[JobShare]) -> str:
+    """The scenario that has those jobs on every storage."""
+    return WITH_SEQUENTIAL_READS if any(map(_only_elsewhere, shares)) else REFERENCE
+
+
+def _page(scores: Scores) -> str:
+    """What a run of few cells is good for."""
+    assert scores.measured is not None
+    return f"`lab report` of such a run tells that; the ranking goes on resting on {scores.measured.folder}."
 
 
 def _unmeasured(options: Sequence[Option], scores: Scores) -> list[Gap]:
     """One gap for all options that the run lacks."""
     if not options:
         return []
-    image = any(share.of_image for share in scores.covered)
-    layers = sorted({Option(option.label, "layer") for option in options})
     return [Gap("Not placed, because the run lacks a part of what this workload does there: "
-                f"{names(options)}.",
-                _run(REFERENCE, *_only(options, "fio"), *(_only(layers, "image") if image else [])))]
+                f"{names(options)}.", _run(_measuring(scores.covered)))]
 
 
 def _leader(ranking: Ranking, scores: Scores) -> Option | None:

@@ -78,15 +78,15 @@ def _kept(facts: Facts) -> str:
     """What all work up to the first delete took in the layer."""
     wrote = next((one for label in facts.labels
                   if (one := facts.median(label, "layer", KEPT_PHASES, "application_bytes"))), None)
-    took = {label: one for label in facts.labels
-            if (one := facts.median(label, "layer", KEPT_PHASES, "storage_growth")) is not None}
+    took = {label: (float(row["median"]), mib_text(row)) for label in facts.labels
+            if (row := facts.found(label, "layer", KEPT_PHASES, "storage_growth")) is not None}
     if not wrote or not took:
         return ""
     least, most = min(took.values()), max(took.values())
-    ends = " and ".join(f"{mib(end)} on {joined([label for label, one in took.items() if mib(one) == mib(end)])}"
-                        for end in dict.fromkeys((least, most)))
+    ends = " and ".join(f"{text} MiB on {joined([label for label, one in took.items() if one[1] == text])}"
+                        for _, text in dict.fromkeys((least, most)))
     return (f"Up to the first delete, for {mib(wrote)} that the application wrote, the layer took "
-            f"{'between ' if least != most else ''}{ends}.")
+            f"{'between ' if least != most else ''}{ends}; storages whose intervals overlap are not told apart.")
 
 
 def _bookkeeping(facts: Facts) -> str:

@@ -238,8 +238,9 @@ def _space_blocks(facts: Facts, top: str, bottom: str) -> list[str]:
     if not rows:
         return ["No repetition has both."]
     same = f"by more than one data block, {top} against {bottom}"
-    told = (f"They differ {same}, in {joined(apart)}." if apart else
-            f"In no phase do they differ {same}.")
+    told = (f"On the median they differ {same}, in {joined(apart)}." if apart else
+            f"On the median they differ in no phase {same}; single repetitions may, by what XFS wrote one phase "
+            "earlier or later.")
     note = median_note([facts.found(label, "layer", ALL_PHASES, "storage_growth") for label in (top, bottom)])
     return [table(["phase", top, bottom, "difference"], rows),
             paragraph([note, "The difference is the median of the repetitions' differences.", told])]

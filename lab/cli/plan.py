@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from lab.errors import AnswerIsNo, Inconclusive
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lab.plan.flags import Flags
     from lab.plan.plan_file import PlanFile
     from lab.plan.planning import Answers
 
@@ -104,22 +106,30 @@ def plan(
     if observed is not None:
         answer_log(observed, as_names(given), output, as_json=as_json, check=check)
         return
-    planned = _planned(plan_file, as_names(given))
-    found = _answers(planned, params, output, seconds or SECONDS, replications, workers, cluster)
+    from lab.plan.flags import told_by_flag
+
+    host = None if plan_file is not None else _host(as_names(given))
+    planned = _planned(plan_file, host)
+    with nullcontext() if host is None else told_by_flag(host):
+        found = _answers(planned, params, output, seconds or SECONDS, replications, workers, cluster)
     _tell(found, output, as_json=as_json, check=check)
 
 
-def _planned(plan_file: Path | None, flags: dict[str, Any]) -> PlanFile:
+def _planned(plan_file: Path | None, host: Flags | None) -> PlanFile:
     from lab.plan.flags import Flags, plan_of_flags
     from lab.plan.plan_file import load_plan
 
-    if plan_file is not None:
-        return load_plan(plan_file)
+    return load_plan(plan_file) if plan_file is not None else plan_of_flags(host or Flags())
+
+
+def _host(flags: dict[str, Any]) -> Flags:
+    from lab.plan.flags import Flags
+
     if "risk" in flags:
         flags["risk_percent"] = flags.pop("risk")
     if flags.get("prune_every") == "never":
         flags["prune_every"] = None
-    return plan_of_flags(Flags(**flags))
+    return Flags(**flags)
 
 
 def _answers(planned: PlanFile, params: Path | None, output: Path | None, seconds: float, replications: int | None,
@@ -141,7 +151,7 @@ def _answers(planned: PlanFile, params: Path | None, output: Path | None, second
 
 def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) -> None:
     from lab.plan.document import document
-    from lab.plan.words import verdict
+    from lab.plan.words import more_replications, verdict
 
     if output is not None:
         _write(found, output)
@@ -152,7 +162,7 @@ def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) ->
     if check and found.holds is False:
         raise AnswerIsNo(verdict(found))
     if check and found.holds is None:
-        raise Inconclusive(verdict(found), remedy=f"--replications {2 * found.n}")
+        raise Inconclusive(verdict(found), remedy=f"--replications {more_replications(found)}")
 
 
 def _progress() -> Callable[[str], None]:
@@ -290,8 +300,10 @@ def _alerts(found: Answers) -> Table:
 
     from lab.plan.words import short
 
-    table = Table("alert at", "raised", "then refused or waiting", "days left, median", "soonest", title="Alerts")
+    table = Table("alert at", "raised", "then refused or waiting", "days left, median", "soonest",
+                  "refused or waiting before it, or without it", title="Alerts")
     for one in found.alerts:
         left = ["" if value is None else f"{value:.2g}" for value in (one.median, one.soonest)]
-        table.add_row(f"{one.percent} %", short(one.raised), f"{one.in_time} of {one.raised.hits}", *left)
+        table.add_row(f"{one.percent} %", short(one.raised), f"{one.in_time} of {one.raised.hits}", *left,
+                      str(one.missed))
     return table

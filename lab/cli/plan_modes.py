@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,12 @@ def refuse_mixed(given: Mapping[str, Any]) -> None:
               "it takes " + ", ".join(WITH_A_LOG[1:]))
     elif "--pool-name" in given:
         raise InputError("--pool-name chooses one of the pools in a log, and there is no --observed LOG")
-    elif "PLAN" in given and (flag := next((flag for flag in HOST if flag in given), None)) is not None:
+    for one, other in (("--seconds", "--replications"), ("--workers", "--cluster")):
+        if one in given and other in given:
+            raise InputError(f"{one} does not go with {other}", remedy=f"leave out {one}")
+    if not math.isfinite(given.get("--seconds", 1.0)):
+        raise InputError(f"--seconds {given['--seconds']}; a number of seconds expected", remedy="--seconds 60")
+    if "PLAN" in given and (flag := next((flag for flag in HOST if flag in given), None)) is not None:
         raise InputError(f"{flag} describes a host, and so does the plan", where=str(given["PLAN"]),
                          remedy="change the plan, or leave it out")
 

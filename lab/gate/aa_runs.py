@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from lab.errors import InputError
 from lab.gate.fingerprint import fingerprint
 from lab.gate.sides import Comparison, Quantity, Sides, two_arms
-from lab.records import CANDIDATE
+from lab.records import BASELINE, CANDIDATE
 from lab.store import Run, table_digest
 
 
@@ -32,7 +34,28 @@ def _of_one(run: Run) -> Sides:
         raise InputError(f"the arms are different scenarios, {manifest.baseline.file} and {manifest.scenario.file}: "
                          "their difference need not be noise", where=str(run.path / "manifest.json"),
                          remedy="measure A/A: lab run SCENARIO --against SCENARIO, the same file twice")
+    before, after = (_fio_jobs(run, arm) for arm in (BASELINE, CANDIDATE))
+    if any(before[cell] != after[cell] for cell in before.keys() & after.keys()):
+        raise InputError("the arms ran different fio jobs, though their scenario files are the same: their difference "
+                         "need not be noise", where=str(run.path / "raw"),
+                         remedy="measure A/A: lab run SCENARIO --against SCENARIO, the same file twice")
     return sides
+
+
+def _fio_jobs(run: Run, arm: str) -> dict[str, set[bytes]]:
+    """Each cell of the arm with the job files that it ran, where the raw output is there.
+
+    Raises InputError for one that is damaged.
+    """
+    found: dict[str, set[bytes]] = {}
+    for result in run.manifest.results:
+        file = run.path / "raw" / result.key / "jobs.fio.gz"
+        if result.arm == arm and file.is_file():
+            try:
+                found.setdefault(result.cell, set()).add(gzip.decompress(file.read_bytes()))
+            except (OSError, EOFError, zlib.error) as error:
+                raise InputError(f"cannot be read: {error}", where=str(file)) from None
+    return found
 
 
 def _joined(every: Sequence[Sides], runs: Sequence[Run]) -> Sides:

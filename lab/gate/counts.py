@@ -33,6 +33,10 @@ WHOLE_CELL = "whole cell"
 """The phase of counts derived from all phases of a cell."""
 
 KIB, MIB = 1024, 1024**2
+_LEVEL = "pool_metadata_used"
+_MOVED, _READ, _WRITTEN = "io_bytes", "read_bandwidth", "write_bandwidth"
+MOVING = (_MOVED, _READ, _WRITTEN)
+"""What tells whether an fio job wrote more on one side."""
 _LEAST_BYTES = 64 * KIB
 _LATE_BYTES, _LATE_BLOCKS = MIB, 10
 
@@ -51,16 +55,27 @@ def with_totals(comparisons: Iterable[Comparison]) -> list[Comparison]:
     made = list(listed)
     phases: dict[tuple[str, str], list[Comparison]] = {}
     for one in listed:
-        if one.quantity.metric in (*GROWTHS, "pool_metadata_used"):
+        if totals_of(one.quantity.metric):
             phases.setdefault((one.quantity.cell, one.quantity.metric), []).append(one)
     for (cell, metric), own in phases.items():
-        totals = [(METADATA_PEAK, _peak_level)] if metric not in GROWTHS else [
-            (f"{metric}_{PEAK}", _peak), (f"{metric}_{LEFT}", math.fsum)]
+        ways = [_peak_level] if metric not in GROWTHS else [_peak, math.fsum]
+        totals = list(zip(totals_of(metric), ways, strict=True))
         sides = [_by_repetition([getattr(one, side) for one in own]) for side in ("baseline", "candidate")]
         for name, total in totals:
             made.append(Comparison(Quantity(cell, WHOLE_CELL, name, own[0].quantity.unit),
                                    *({r: total(values) for r, values in side.items()} for side in sides)))
     return made
+
+
+def totals_of(metric: str) -> list[str]:
+    """The counts of a whole cell that are derived of a metric.
+
+    >>> totals_of("storage_growth"), totals_of("duration")
+    (['storage_growth_peak', 'storage_growth_left'], [])
+    """
+    if metric == _LEVEL:
+        return [METADATA_PEAK]
+    return [f"{metric}_{what}" for what in (PEAK, LEFT)] if metric in GROWTHS else []
 
 
 def _by_repetition(phases: list[Values]) -> dict[int, list[float]]:
@@ -97,8 +112,6 @@ def tolerance(quantity: Quantity, largest: float, block_bytes: int, rules: Rules
     return max(_LEAST_BYTES, 0.01 * abs(largest))
 
 
-
-
 def judge_counts(comparisons: Iterable[Comparison], rules: Rules, blocks: Mapping[str, int]) -> list[Row]:
     """Each count that the rules gate, of ``comparisons`` with their totals; ``blocks``: bytes of each cell's block."""
     counts = [one for one in comparisons if rules.is_count(one.quantity.metric)]
@@ -122,6 +135,41 @@ def without_different_work(rows: Iterable[Row], different: set[tuple[str, str]])
             if row.quantity.metric != WORK and (
                 (row.quantity.cell, row.quantity.phase) in different
                 or (row.quantity.phase == WHOLE_CELL and row.quantity.cell in cells)) else row for row in rows]
+
+
+def without_other_amounts(rows: Iterable[Row], comparisons: Iterable[Comparison]) -> list[Row]:
+    """The rows, but inconclusive where an fio job that moved more grew more, or one that moved less grew less.
+
+    A job that is limited by time moves what its storage lets it: the faster side writes more.  Jobs that only read
+    excuse nothing.
+    """
+    listed = [one for one in comparisons if one.quantity.metric in MOVING]
+
+    def moving(metric: str) -> set[tuple[str, str]]:
+        return {(one.quantity.cell, one.quantity.phase) for one in listed if one.quantity.metric == metric
+                and any((*one.baseline.values(), *one.candidate.values()))}
+
+    only_read = moving(_READ) - moving(_WRITTEN)
+    more: set[tuple[str, str]] = set()
+    less: set[tuple[str, str]] = set()
+    for one in listed:
+        if one.quantity.metric == _MOVED and one.baseline and one.candidate and (
+                (one.quantity.cell, one.quantity.phase) not in only_read):
+            moved = median(one.candidate.values())
+            if moved > max(one.baseline.values()):
+                more.add((one.quantity.cell, one.quantity.phase))
+            elif moved < min(one.baseline.values()):
+                less.add((one.quantity.cell, one.quantity.phase))
+    return [_excused(_excused(row, Status.REGRESSION, more, "more"), Status.BETTER, less, "less") for row in rows]
+
+
+def _excused(row: Row, status: Status, phases: set[tuple[str, str]], word: str) -> Row:
+    own = {phase for cell, phase in phases if cell == row.quantity.cell}
+    concerned = row.quantity.phase in own or (bool(own) and row.quantity.phase == WHOLE_CELL)
+    if row.kind != COUNT or row.status is not status or not concerned:
+        return row
+    return replace(row, status=Status.INCONCLUSIVE,
+                   reason=f"the candidate's job moved {word} bytes, as one limited by time may; {row.reason}")
 
 
 def _judge(one: Comparison, rules: Rules, block_bytes: int) -> Row:

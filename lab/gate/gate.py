@@ -11,14 +11,16 @@ from lab.gate.counts import (
     block_bytes_of,
     different_work,
     judge_counts,
+    totals_of,
     with_totals,
     without_different_work,
+    without_other_amounts,
 )
 from lab.gate.effects import PAIRED_METHOD, UNPAIRED_METHOD
 from lab.gate.fingerprint import Difference, differences, fingerprint
 from lab.gate.looks import next_look
 from lab.gate.rows import ENVIRONMENT, Notice, Row, Status, overall
-from lab.gate.rules import METADATA_PEAK, Rules
+from lab.gate.rules import Rules
 from lab.gate.sides import Quantity, Sides, two_arms, two_runs
 from lab.gate.timings import judge_timings
 from lab.records import BASELINE, CANDIDATE
@@ -68,7 +70,7 @@ def judge(sides: Sides, rules: Rules, *, accept: Collection[str] = (), seed: int
 
     Raises InputError where ``accept`` names a property that no environment has.
     """
-    known = {side: fingerprint(manifest) for side, manifest in sides.manifests.items()}
+    known = {side: fingerprint(manifest, side) for side, manifest in sides.manifests.items()}
     differing = differences(known[BASELINE], known[CANDIDATE], accept)
     rows = judge_rows(sides, rules, seed=seed)
     if any(not one.accepted for one in differing):
@@ -104,7 +106,8 @@ def judge_rows(sides: Sides, rules: Rules, *, seed: int) -> list[Row]:
     """Every gated quantity that both sides have: timings, then counts."""
     counts = judge_counts(with_totals(sides.comparisons), rules, blocks_of(sides))
     timings = judge_timings(sides.comparisons, rules, paired=sides.paired, seed=seed)
-    return without_different_work([*timings, *counts], different_work(counts))
+    comparable = without_different_work([*timings, *counts], different_work(counts))
+    return without_other_amounts(comparable, sides.comparisons)
 
 
 def open_and_judge(runs: list[Run], rules: Rules, *, accept: Collection[str] = (), seed: int = SEED) -> Gate:
@@ -126,6 +129,7 @@ def _notices(sides: Sides, rules: Rules, rows: list[Row], differing: list[Differ
         yield Notice("nothing", _nothing(sides), inconclusive=True)
     yield from _one_sided(sides, rules)
     yield from _failed(sides)
+    yield from _not_measured(sides)
     repetitions = {n for row in rows if row.p is not None for n in (row.n_baseline, row.n_candidate)}
     if odd := sorted(repetitions - set(rules.look_schedule())):
         schedule = ", ".join(map(str, rules.look_schedule()))
@@ -162,8 +166,8 @@ def _nothing(sides: Sides) -> str:
 
 def _one_sided(sides: Sides, rules: Rules) -> Iterator[Notice]:
     def gated(item: tuple[Quantity, str]) -> bool:
-        metric = METADATA_PEAK if item[0].metric == "pool_metadata_used" else item[0].metric     # what the peak is of
-        return rules.is_count(metric) or rules.minimum_effect(metric) is not None
+        metric = item[0].metric
+        return any(map(rules.is_count, [metric, *totals_of(metric)])) or rules.minimum_effect(metric) is not None
 
     lacking = sorted((side, quantity.cell, quantity) for quantity, side in filter(gated, sides.one_sided))
     for (side, cell), own in groupby(lacking, key=lambda item: item[:2]):
@@ -185,6 +189,17 @@ def _failed(sides: Sides) -> Iterator[Notice]:
                 yield Notice(f"failed: {result.cell} ({side})",
                              f"{result.cell} of the {side} failed in repetition {result.repetition}: `lab report "
                              f"{path}` shows why", inconclusive=True)
+
+
+def _not_measured(sides: Sides) -> Iterator[Notice]:
+    """Cells of the scenarios of which neither side has a value, and none failed: a run of --only some, or a partial."""
+    told = {one.quantity.cell for one in sides.comparisons} | {quantity.cell for quantity, _ in sides.one_sided}
+    told |= {result.cell for manifest in sides.manifests.values() for result in manifest.results
+             if result.status == "failed"}
+    for cell in dict.fromkeys([*sides.cells[BASELINE], *sides.cells[CANDIDATE]]):
+        if cell not in told:
+            yield Notice(f"not measured: {cell}", f"{cell} was measured on neither side: go on with the run without "
+                                                  "--only, or gate a scenario without it", inconclusive=True)
 
 
 def _options(sides: Sides) -> Iterator[str]:

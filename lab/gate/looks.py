@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.gate.counts import different_work
 from lab.gate.permutation import pairs_needed, repetitions_needed
 from lab.gate.rows import TIMING, Row, Status
 from lab.gate.rules import Rules
@@ -32,7 +33,9 @@ class Look:
 def next_look(sides: Sides, rules: Rules, rows: list[Row]) -> Look:
     """The next number of repetitions of the schedule that can settle what is open."""
     tested = [row for row in rows if row.kind == TIMING and row.p is not None]
-    waiting = [row for row in tested if row.status is Status.INCONCLUSIVE]
+    other = different_work(rows)                # which more repetitions do not make the same
+    waiting = [row for row in tested if row.status is Status.INCONCLUSIVE
+               and (row.quantity.cell, row.quantity.phase) not in other]
     if not waiting:
         return Look("")
     measured = min(min(row.n_baseline, row.n_candidate) for row in tested)      # of a partial run, what there is

@@ -16,8 +16,9 @@ def write_file(text: str, file: Path) -> None:
     """Raises InputError where the file cannot be written."""
     try:
         write_atomically(file, text)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(file),
+    except (OSError, ValueError) as error:      # a path without a name, or one that no file system can hold
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot be written: {why}", where=str(file),
                          remedy="name a file in a folder that exists") from None
 
 

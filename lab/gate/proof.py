@@ -4,7 +4,8 @@ A run whose candidate was slowed down by a known cause, such as a throttled disk
 of its pairs without replacement, and the gate judges the timings of one storage as a run of their own.  Draws from one
 run share pairs, so that their number says less than as many runs would; the binomial interval is of independent ones.
 
-A storage that both arms have alike is the *control*: what is found there was not made, and is a false alarm.
+A storage that has the same options in both arms is the *control*: where the workloads are the same too, what is found
+there was not made, and is a false alarm.
 
 What should have been found is told from the same pairs, less their mean: the noise of the very hour in which the
 slow-down was there (``lab.gate.power``).
@@ -12,6 +13,7 @@ slow-down was there (``lab.gate.power``).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +22,7 @@ from statistics import fmean, stdev
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from lab.analysis.words import metric_words
+from lab.analysis.words import counted, metric_words
 from lab.errors import InputError
 from lab.gate.gate import judge_rows
 from lab.gate.power import POWER, smallest_effect
@@ -55,7 +57,7 @@ class FoundTiming(_Record):
 
 
 class StorageProof(_Record):
-    """One storage's timings.  ``held_back``: the candidate's limit, null where both arms have the same options.
+    """One storage's timings.  ``held_back``: the candidate's limit, and ``before`` the baseline's; null for none.
 
     ``found``: draws with a regression in any timing.  ``left_open``: draws without one in which a timing is
     inconclusive, so that more pairs would be asked for.  ``whole``: what the gate says of the timings of all pairs.
@@ -64,6 +66,7 @@ class StorageProof(_Record):
     storage: str
     control: bool
     held_back: str | None
+    before: str | None
     found: AlarmRate
     left_open: int
     whole: Status
@@ -86,14 +89,16 @@ class Proof(_Record):
 def prove(run: Run, rules: Rules, *, pairs: int, seed: int, draws: int = DRAWS) -> Proof:
     """Draws so many pairs so often, the same ones for all storages.
 
-    Raises InputError where the run has fewer, or one arm.
+    Raises InputError where the run has too few for so many different draws, or one arm.
     """
     sides = two_arms(run)
     every = sorted({repetition for one in sides.comparisons
                     for repetition in one.baseline.keys() & one.candidate.keys()})
-    if len(every) < pairs:
-        raise InputError(f"the run has {len(every)} pairs; {pairs} are to be drawn", where=str(run.path),
-                         remedy=f"measure more, or draw fewer: --pairs {max(2, len(every) // 2)}")
+    if (different := math.comb(len(every), pairs)) < draws:
+        what = (f"{pairs} are to be drawn" if not different else
+                f"{counted(different, 'different draw')} of {pairs} are in them, and {draws} are to be made")
+        raise InputError(f"the run has {counted(len(every), 'pair')}; {what}", where=str(run.path),
+                         remedy="measure more pairs, or draw fewer with --pairs")
     random = np.random.default_rng([seed, pairs, len(every)])
     drawn = [frozenset(int(one) for one in random.choice(every, size=pairs, replace=False)) for _ in range(draws)]
     labels = dict.fromkeys(_label(one.quantity.cell) for one in sides.comparisons)
@@ -122,9 +127,10 @@ def _storage(label: str, sides: Sides, rules: Rules, drawn: list[frozenset[int]]
             smallest_effect=smallest_effect(noise, limit, level, n=pairs, seed=seed) if len(noise) > 1 else None)
 
     options = {side: {cell: record.options for cell, record in sides.cells[side].items()} for side in sides.cells}
-    limits = dict.fromkeys(str(own["throttle"]) for own in options[CANDIDATE].values() if "throttle" in own)
+    limits = {side: dict.fromkeys(str(own["throttle"]) for own in options[side].values() if "throttle" in own)
+              for side in options}
     return StorageProof(storage=label, control=options[BASELINE] == options[CANDIDATE],
-                        held_back="; ".join(limits) or None,
+                        held_back="; ".join(limits[CANDIDATE]) or None, before="; ".join(limits[BASELINE]) or None,
                         found=alarm_rate(verdicts[Status.REGRESSION], len(drawn)),
                         left_open=verdicts[Status.INCONCLUSIVE], whole=overall(rows, []),
                         timings=[told(row) for row in rows])
@@ -180,15 +186,19 @@ def sentences(told: Proof) -> list[str]:
     return [_sentence(one, told) for one in told.storages]
 
 
+def _than(one: StorageProof) -> str:
+    return f" and to {one.before} in the baseline" if one.before else ""
+
+
 def _sentence(one: StorageProof, told: Proof) -> str:
     worst = max((timing for timing in one.timings if timing.worse is not None),
                 key=lambda timing: timing.worse or 0.0, default=None)
     most = (f"worst in {worst.phase} {metric_words(worst.metric)}, by {100 * (worst.worse or 0.0):+.1f} %" if worst
             else "timed in nothing")
-    what = ("the same in both arms" if one.control else
-            f"held to {one.held_back} in the candidate" if one.held_back else "of other options in the candidate")
+    what = ("of the same options in both arms" if one.control else
+            f"held to {one.held_back} in the candidate{_than(one)}" if one.held_back else
+            "of other options in the candidate")
     rate = one.found
-    name = "false alarms" if one.control else "the gate found a regression"
-    return (f"{one.storage}, {what}: {most}; {name} in {rate.alarms} of {rate.trials} draws of {told.pairs} from "
-            f"{told.measured} pairs ({100 * rate.low:.0f} to {100 * rate.high:.0f} %, if draws were independent), more "
-            f"pairs asked for in {one.left_open}; of all pairs it says {one.whole.value}.")
+    return (f"{one.storage}, {what}: {most}; the gate found a regression in {rate.alarms} of {rate.trials} "
+            f"draws of {told.pairs} from {told.measured} pairs ({100 * rate.low:.0f} to {100 * rate.high:.0f} %, if "
+            f"draws were independent), more pairs asked for in {one.left_open}; of all pairs it says {one.whole.value}.")

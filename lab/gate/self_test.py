@@ -24,7 +24,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import InputError
 from lab.gate.aa_runs import aa_sides
-from lab.gate.counts import different_work, judge_counts, with_totals, without_different_work
+from lab.gate.counts import (
+    MOVING,
+    different_work,
+    judge_counts,
+    with_totals,
+    without_different_work,
+    without_other_amounts,
+)
 from lab.gate.fingerprint import fingerprint
 from lab.gate.gate import blocks_of, judge_rows
 from lab.gate.holm import holm
@@ -225,12 +232,14 @@ def _count_alarms(sides: Sides, rules: Rules,
     varied = [one for one in counts if len({*one.baseline.values(), *one.candidate.values()}) > 1]
     cells = {one.quantity.cell for one in varied}
     counts = [one for one in counts if one.quantity.cell in cells]      # a cell's totals excuse its phases
+    moved = [one for one in sides.comparisons if one.quantity.metric in MOVING]
     blocks = blocks_of(sides)
     alarms = {one.quantity: np.zeros(len(drawn.swapped), dtype=bool) for one in varied}
     for trial, row in enumerate(drawn.swapped):
         swapped = frozenset(r for r, change in zip(drawn.repetitions, row, strict=True) if change)
         judged = judge_counts([one.swapped(swapped) for one in counts], rules, blocks)
-        for found in without_different_work(judged, different_work(judged)):
+        comparable = without_different_work(judged, different_work(judged))
+        for found in without_other_amounts(comparable, [one.swapped(swapped) for one in moved]):
             if found.status is Status.REGRESSION and found.quantity in alarms:
                 alarms[found.quantity][trial] = True
     return [(one, alarms[one.quantity]) for one in varied]

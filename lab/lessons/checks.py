@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -72,18 +73,20 @@ def _may_say_below_one(found: stats.Estimate) -> tuple[bool, str]:
 
 
 def _as_float(answer: object) -> float:
-    """The number; NaN for what is none, or none that a float can hold."""
-    if isinstance(answer, bool) or not isinstance(answer, Real):
+    """The number, of a table's cell or column of one too; NaN for what is none, or none that a float can hold."""
+    if getattr(answer, "size", None) == 1 and callable(item := getattr(answer, "item", None)):
+        answer = item()
+    if isinstance(answer, bool) or not isinstance(answer, Real | Decimal):
         return math.nan
     try:
         return float(answer)
-    except OverflowError:
+    except (OverflowError, ValueError):         # a signalling NaN is one
         return math.nan
 
 
 def _shown(answer: object) -> str:
     try:
-        text = repr(answer)
+        text = " ".join(repr(answer).split())
     except ValueError:              # a whole number of thousands of digits
         text = f"this {type(answer).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
@@ -162,7 +165,7 @@ def both_from_parts(rows: pd.DataFrame, answer: object, *, job: str) -> str:
     if len(found) < len(parts):
         return f"The table has no two ratios of {job}."
     return graded_number(answer, math.prod(found), "Factors multiply: loop ÷ direct with large blocks is loop ÷ "
-                         "direct with small ones, times small ÷ large.", unit="×", relative=0.02)
+                         "direct with small ones, times small ÷ large.", unit="×", relative=0.01)
 
 
 def may_call_slower(rows: pd.DataFrame, answer: object, *, job: str, asks: str) -> str:
@@ -252,7 +255,7 @@ def size_at_risk(found: planning.Answer, answer: object) -> str:
     """From how many GiB of data on is the accepted risk kept, to be on the safe side?"""
     return graded_number(answer, found.data.high / planning.GIB, "Read the row of the data at the accepted risk. The "
                          "estimate itself is too small as often as too large: take the end of its interval that is "
-                         "not.", unit="GiB", absolute=0.06, relative=0.02)
+                         "not.", unit="GiB", absolute=0.06, relative=0.003)
 
 
 def strongest_lever(table: pd.DataFrame, answer: object) -> str:

@@ -24,7 +24,7 @@ def score_from_jobs(told: Document, answer: object, *, label: str, data: str) ->
     right = math.exp(math.fsum(weight * math.log(ratio) for weight, ratio in zip(weights, ratios, strict=True))
                      / math.fsum(weights))
     return graded_number(answer, right, "Raise each ratio to its weight and multiply; where the weights are not 1 "
-                         "together, divide them by their sum first.", unit="×", relative=0.02)
+                         "together, divide them by their sum first.", unit="×", relative=0.0025)
 
 
 def set_apart_by(told: Document, answer: object, *, label: str, data: str) -> str:

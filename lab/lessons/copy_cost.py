@@ -17,7 +17,7 @@ from lab.analysis import stats
 from lab.analysis.comparisons import inverse
 from lab.analysis.reference_parts import Facts, facts_of
 from lab.analysis.words import MIB
-from lab.lessons.told import median_text
+from lab.lessons.told import interval_of, median_text
 from lab.model.filesystem import BLOCK_BYTES as PAGE_BYTES
 from lab.model.filesystem import blocks_of
 from lab.model.thinpool import PoolConfig, ThinPool
@@ -128,7 +128,8 @@ def exact_copies(file_bytes: int, block_bytes: int, writes: Sequence[int], seed:
 def updated(run: Run) -> pd.DataFrame:
     """A row a storage: what the first ``update`` of the image's file took in the layer, and what to expect of it.
 
-    ``measured_bytes``: the growth's median; ``expected_bytes``: of the containers together, the data blocks that the
+    ``measured_bytes``: the growth's median, ``low_bytes`` and ``high_bytes`` the ends of its interval;
+    ``expected_bytes``: of the containers together, the data blocks that the
     pages touch, on ext4 the whole files, on XFS without a pool windows of 128 KiB (``COPY_WINDOW_BLOCKS``);
     ``disk_bytes``: what reached the disk, ``application_bytes`` what the application wrote.
     Raises InputError as ``scenario_of``, and ValueError where the run has no such step.
@@ -148,10 +149,11 @@ def updated(run: Run) -> pd.DataFrame:
         rows.append((label, *(median_text(found[metric]) for metric in ("application_bytes", "storage_growth")),
                      expected / MIB, median_text(found["disk_written"]), median_text(found["duration"], 1.0),
                      float(grew["median"]), expected, _number(found["disk_written"]),
-                     _number(found["application_bytes"])))
+                     _number(found["application_bytes"]), *interval_of(grew)))
     return pd.DataFrame(rows, columns=["storage", "application wrote, MiB", "space taken, MiB", "expected, MiB",
                                        "written to the disk, MiB", "seconds", "measured_bytes", "expected_bytes",
-                                       "disk_bytes", "application_bytes"]).set_index("storage")
+                                       "disk_bytes", "application_bytes", "low_bytes", "high_bytes"]
+                        ).set_index("storage")
 
 
 def _expected(facts: Facts, label: str, file_bytes: int, amount_bytes: int) -> float:

@@ -29,8 +29,8 @@ COPY_UP = "#555555"
 def measured(rows: pd.DataFrame) -> Drawing:
     """``rows``: as ``copy_cost.updated`` gives them."""
     return drawing("update", "Space that an update of an image's file took, measured and expected",
-                   "Bars: median of the growth of the storage. Open squares: what is expected of the same number of "
-                   "pages. Dotted line: what the application wrote.", _measured(rows))
+                   "Bars: median of the growth of the storage, with the median's interval. Open squares: what is "
+                   "expected of the same number of pages. Dotted line: what the application wrote.", _measured(rows))
 
 
 @plots.styled
@@ -44,6 +44,8 @@ def _measured(rows: pd.DataFrame) -> Figure | None:
     for place, label in enumerate(labels):
         took = float(rows["measured_bytes"].iloc[place]) / MIB
         axes.barh(place, took, height=0.66, color=style[label].colour, alpha=0.55)
+        low, high = (float(rows[end].iloc[place]) / MIB for end in ("low_bytes", "high_bytes"))
+        axes.hlines(place, low, high, color="black", linewidth=1.3)
         axes.plot([float(rows["expected_bytes"].iloc[place]) / MIB], [place], marker="s", markersize=8,
                   markerfacecolor="none", markeredgecolor="black", linestyle="none",
                   label="expected" if not place else None)

@@ -162,10 +162,11 @@ def _risk(name: str, when: Floats, days: Floats) -> Risk:
 
 
 def _alert(percent: int, raised: Floats, refused: Floats) -> Alert:
-    both = np.isfinite(raised) & np.isfinite(refused)
-    left = np.sort(np.maximum(refused[both] - raised[both], 0.0)).tolist()
-    return Alert(percent, Chance(int(np.isfinite(raised).sum()), len(raised)), len(left), left[0] if left else None,
-                 left[(len(left) - 1) // 2] if left else None)
+    both = np.isfinite(refused) & (raised <= refused)
+    left = np.sort(refused[both] - raised[both]).tolist()
+    missed = int(np.isfinite(refused).sum()) - len(left)
+    return Alert(percent, Chance(int(np.isfinite(raised).sum()), len(raised)), len(left), missed,
+                 left[0] if left else None, left[(len(left) - 1) // 2] if left else None)
 
 
 # -- tables --------------------------------------------------------------------------------------------------

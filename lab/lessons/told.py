@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,13 @@ def median_of(row: Mapping[str, Any] | None) -> Estimate | None:
         return None
     return Estimate(float(row["median"]), optional(row["low"]), optional(row["high"]), int(row["n"]),
                     optional(row["coverage"]))
+
+
+def interval_of(row: Mapping[str, Any] | None) -> tuple[float, float]:
+    """The ends of a row's interval; NaN where there is none."""
+    ends = (math.nan, math.nan) if row is None else (optional(row["low"]), optional(row["high"]))
+    low, high = (math.nan if end is None else end for end in ends)
+    return low, high
 
 
 def median_text(row: Mapping[str, Any] | None, scale: float = MIB) -> str:

@@ -12,7 +12,7 @@ from lab.analysis.drawings import Drawing
 from lab.analysis.reference_parts import KEPT_PHASES, facts_of, job_name
 from lab.analysis.words import MIB, records
 from lab.lessons.forest import COLOURS, Mark, forest, name_rows
-from lab.lessons.told import NOTHING, drawing, median_of, median_text
+from lab.lessons.told import NOTHING, drawing, interval_of, median_of, median_text
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Parameters
 from lab.model.storage import Storage, build_storage
@@ -29,13 +29,16 @@ LAYER, VOLUME, BELOW = "in the layer", "in a volume: the volume", "in a volume: 
 WHERE = ((LAYER, "layer", "storage_growth"), (VOLUME, "volume", "volume_growth"), (BELOW, "volume", "storage_growth"))
 """Where the same work takes space: the target and the metric that tells it."""
 
+_SHORT = ("layer", "volume", "below")
+"""The names of ``WHERE`` in columns."""
+
 CAUSES = ("start", "the daemon asked for sizes", "XFS writes back", "asked again")
 
 
 def kept(run: Run, workload: str = "files") -> pd.DataFrame:
     """A row a storage: what all work up to the first delete took, in each of three places, and what was written.
 
-    The columns that end in ``_bytes`` are medians; NaN where there is none.
+    The columns that end in ``_bytes`` are medians and the ends of their intervals; NaN where there is none.
     """
     import pandas as pd
 
@@ -45,9 +48,12 @@ def kept(run: Run, workload: str = "files") -> pd.DataFrame:
         found = [facts.found(label, target, KEPT_PHASES, metric, workload) for _, target, metric in WHERE]
         if any(row is not None for row in found):
             wrote = facts.found(label, "layer", KEPT_PHASES, "application_bytes", workload)
-            rows.append((label, *(median_text(row) for row in (wrote, *found)), *(_centre(row) for row in found)))
+            rows.append((label, *(median_text(row) for row in (wrote, *found)), *(_centre(row) for row in found),
+                         *(end for row in found for end in interval_of(row))))
     return pd.DataFrame(rows, columns=["storage", "application wrote, MiB", *(f"{where}, MiB" for where, *_ in WHERE),
-                                       "layer_bytes", "volume_bytes", "below_bytes"]).set_index("storage")
+                                       *(f"{where}_bytes" for where in _SHORT),
+                                       *(f"{where}_{end}_bytes" for where in _SHORT for end in ("low", "high"))]
+                        ).set_index("storage")
 
 
 def _centre(row: dict[str, Any] | None) -> float:
@@ -58,8 +64,9 @@ def _centre(row: dict[str, Any] | None) -> float:
 def drawn(rows: pd.DataFrame) -> Drawing:
     """``rows``: as ``kept`` gives them."""
     return drawing("layer-or-volume", "Space taken by the same work in a layer and in a volume",
-                   "Medians of all phases before the first delete. In a volume the work takes its space on the "
-                   "volumes' own file system; the storage of the layers grows all the same.", _bars(rows))
+                   "Medians of all phases before the first delete, with the medians' intervals. In a volume the work "
+                   "takes its space on the volumes' own file system; the storage of the layers grows all the same.",
+                   _bars(rows))
 
 
 @plots.styled
@@ -71,13 +78,15 @@ def _bars(rows: pd.DataFrame) -> Figure | None:
     labels = [str(label) for label in rows.index]
     figure = plots.blank_figure(0.52 * len(labels) + 1.4)
     axes = figure.subplots()
-    for number, column in enumerate(("layer_bytes", "volume_bytes", "below_bytes")):
+    for number, where in enumerate(_SHORT):
         shift = plots.offsets(len(WHERE), 0.84)[number]
-        for place, value in enumerate((rows[column] / MIB).tolist()):
+        columns = [(rows[f"{where}{end}_bytes"] / MIB).tolist() for end in ("", "_low", "_high")]
+        for place, (value, low, high) in enumerate(zip(*columns, strict=True)):
             if value == value:
                 axes.barh(place + shift, value, height=0.25, color=COLOURS[number], alpha=0.65)
-                axes.annotate(f"{value:.3g}", (value, place + shift), (4, 0), textcoords="offset points", va="center",
-                              fontsize=7.5)
+                axes.hlines(place + shift, low, high, color="black", linewidth=1.1)
+                axes.annotate(f"{value:.3g}", (max(value, high) if high == high else value, place + shift), (4, 0),
+                              textcoords="offset points", va="center", fontsize=7.5)
     name_rows(axes, labels)
     axes.set_xlabel("space taken before any delete, MiB")
     figure.legend(handles=[Patch(facecolor=COLOURS[number], alpha=0.65, label=where)

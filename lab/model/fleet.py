@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,15 @@ Process = Generator[simpy.Event, Any, None]
 class Fleet:
     """A plan that runs, once.  Same plan and seed, same run."""
 
-    def __init__(self, plan: Plan, seed: int, *, sample_seconds: float = SAMPLE_SECONDS) -> None:
-        """Raises ValueError for a negative seed, and for a time between samples of 0 or less."""
+    def __init__(self, plan: Plan, seed: int, *, sample_seconds: float = SAMPLE_SECONDS,
+                 marks: Iterable[float] = ()) -> None:
+        """``marks``: shares of the data whose first time is told besides the usual ones.
+
+        Raises ValueError for a negative seed, and for a time between samples of 0 or less.
+        """
         check_positive("sample_seconds", sample_seconds)
         stream(seed, "")
-        self.plan, self.level = plan, Level(plan.capacity)
+        self.plan, self.level = plan, Level(plan.capacity, marks)
         self.env = simpy.Environment()
         self.live: dict[int, Live] = {}
         self.stopped: list[Live] = []
@@ -124,9 +128,10 @@ class Fleet:
             del live[one.number]
             tally.live_seconds += now - one.start
             work.end(one)
-            if log_rate:
+            if log_rate and not one.kept:
                 self._logs.end(one.start, log_rate)
             if one.kept:
+                one.logged = self._logs.stop(one.start, now, log_rate)
                 self._stop(one, now)
             else:
                 work.remove(one, now)
@@ -175,6 +180,7 @@ class Fleet:
         """``docker container prune``, then ``docker image prune -a`` but for the newest tags."""
         stopped, self.stopped = self.stopped, []
         for one in stopped:
+            self._logs.forget(one.logged)
             self._work.remove(one, at)
         for image in self.images.values():
             given = total_of(image.prune())

@@ -58,10 +58,10 @@ class Image:
 
 
 class Logs:
-    """The json-file logs of all running containers: the sum of rate x age, without looking at each.
+    """The json-file logs of all containers: the sum of rate x age, without looking at each.
 
     They lie in overlay2's file system, with LVM on the disk of the volumes, and with loop-lvm nowhere that is counted.
-    What is kept of a stopped container's log is left out.
+    A stopped container's log stays until the container is removed.
     """
 
     def __init__(self, capacity: Capacity) -> None:
@@ -87,9 +87,19 @@ class Logs:
         self._rate -= rate
         self._offset -= rate * start
 
+    def stop(self, start: float, at: float, rate: float) -> float:
+        """A container that runs no more, and keeps its log; returns the log's bytes."""
+        self._rate -= rate
+        self._offset -= rate * at
+        return rate * (at - start)
+
+    def forget(self, size_bytes: float) -> None:
+        """The log of a stopped container is removed."""
+        self._offset += size_bytes
+
     def update(self, at: float, level: Level) -> None:
         """Brings the level up to date; of a full file system nothing more is asked."""
-        if not self._counted or not (self._rate or self._booked):
+        if not self._counted or not (self._rate or self._booked or self._offset):
             return
         more = max(0.0, float(round(self._rate * at - self._offset))) - self._booked
         if self._in_data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterable
 
 from lab.model.fleet_plan import Capacity
 from lab.model.footprint import Amount
@@ -28,7 +29,8 @@ class Level:
     whoever counts has two comparisons to make; ``look`` does the rest.
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, marks: Iterable[float] = ()) -> None:
+        """``marks``: shares of the data for which the first time is kept besides ``MARKS``."""
         self.capacity = capacity
         self.group = capacity.group()
         self.data = float(capacity.empty.data_bytes)
@@ -37,7 +39,7 @@ class Level:
         self.data_total = float(capacity.data_bytes)
         self.metadata_total = float(capacity.metadata_bytes) or math.inf
         self.peak_data, self.peak_metadata, self.peak_volume = self.data, self.metadata, self.volume
-        self.reached: dict[float, float | None] = dict.fromkeys(MARKS)
+        self.reached: dict[float, float | None] = dict.fromkeys((*MARKS, *marks))
         self.events: dict[str, array[float]] = {}
         self.poll_due = False
         """dmeventd has something to do at its next look."""

@@ -18,8 +18,8 @@ from lab.model.host import NO_SPACE_SECONDS
 class Live:
     """A container that is there.  Seconds, bytes."""
 
-    __slots__ = ("changes", "column", "costs", "data", "gone", "kept", "metadata", "next", "number", "origin", "owed",
-                 "since", "size", "start", "tag", "volume")
+    __slots__ = ("changes", "column", "costs", "data", "gone", "kept", "logged", "metadata", "next", "number", "origin",
+                 "owed", "since", "size", "start", "tag", "volume")
 
     def __init__(self, number: int, start: float, draw: Draw, costs: Costs, tag: Tag | None) -> None:
         self.number = number
@@ -29,8 +29,8 @@ class Live:
         self.costs, self.tag = costs, tag
         self.next = self.column = 0
         """Where the next of ``changes`` begins, and which of the class's actions their first one is."""
-        self.data = self.metadata = self.volume = self.owed = self.since = 0.0
-        """What it holds; what it waits to write, and since when."""
+        self.data = self.metadata = self.volume = self.owed = self.since = self.logged = 0.0
+        """What it holds; what it waits to write, and since when; the log that a stopped one left."""
         self.gone = False
         """It does nothing more: it has ended, or failed."""
 

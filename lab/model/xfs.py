@@ -196,7 +196,7 @@ class Xfs:
 
     @property
     def used_bytes(self) -> int:
-        return (self.geometry.groups * self.geometry.group_blocks - self._space.free_blocks) * BLOCK_BYTES
+        return self.geometry.device_bytes - self._space.free_blocks * BLOCK_BYTES
 
     # -- inodes and folders -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ INODE_ALIGN_BLOCKS = 16
 _ROOT_BLOCKS = 6
 """Headers and roots, which the log cannot overlap; the free list is made around it."""
 
+_LEAST_GROUP_BLOCKS = 16 * 1024**2 // BLOCK_BYTES
 _LOG_BYTES = 64 * 1024**2
 _LARGEST_LOG_UNIT_BYTES, _USUAL_LOG_UNIT_BYTES = 256 * 1024, 32 * 1024
 _GIB = 1024**3
@@ -29,8 +30,11 @@ _GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class XfsGeometry:
-    """Blocks are of 4 KiB.  ``stripe_blocks`` is 1 on a device that tells no preferred size."""
+    """Blocks are of 4 KiB.  ``stripe_blocks`` is 1 on a device that tells no preferred size.  The last group may be
+    shorter than ``group_blocks``."""
 
+    blocks: int
+    """Of the whole file system."""
     group_blocks: int
     groups: int
     stripe_blocks: int
@@ -47,7 +51,11 @@ class XfsGeometry:
     @property
     def device_bytes(self) -> int:
         """The size of the file system."""
-        return self.groups * self.group_blocks * BLOCK_BYTES
+        return self.blocks * BLOCK_BYTES
+
+    def blocks_of(self, group: int) -> int:
+        """The length of a group."""
+        return min(self.group_blocks, self.blocks - group * self.group_blocks)
 
 
 def xfs_geometry(device_bytes: int, chunk_size_bytes: int | None) -> XfsGeometry:
@@ -57,8 +65,14 @@ def xfs_geometry(device_bytes: int, chunk_size_bytes: int | None) -> XfsGeometry
     """
     stripe = 1 if chunk_size_bytes is None else chunk_size_bytes // BLOCK_BYTES
     groups = 4 if chunk_size_bytes is None else 16 if device_bytes >= 8 * _GIB else 8
-    group_blocks = -(-(device_bytes // BLOCK_BYTES) // groups)
+    blocks = device_bytes // BLOCK_BYTES
+    group_blocks = -(-blocks // groups)
     group_blocks = -(-group_blocks // stripe) * stripe
+    groups, rest = divmod(blocks, group_blocks)
+    if rest >= _LEAST_GROUP_BLOCKS:
+        groups += 1
+    else:
+        blocks -= rest          # too little for a group
     unit = BLOCK_BYTES if chunk_size_bytes is None else chunk_size_bytes
     if unit > _LARGEST_LOG_UNIT_BYTES:
         unit = _USUAL_LOG_UNIT_BYTES
@@ -66,4 +80,4 @@ def xfs_geometry(device_bytes: int, chunk_size_bytes: int | None) -> XfsGeometry
     number = groups // 2 << (group_blocks - 1).bit_length()     # a block's number holds its group in the upper bits
     log_first = groups // 2 * group_blocks + -(-(number + _ROOT_BLOCKS) // unit_blocks) * unit_blocks - number
     log_blocks = -(-(_LOG_BYTES // BLOCK_BYTES) // unit_blocks) * unit_blocks
-    return XfsGeometry(group_blocks, groups, stripe, log_first, log_blocks, unit)
+    return XfsGeometry(blocks, group_blocks, groups, stripe, log_first, log_blocks, unit)

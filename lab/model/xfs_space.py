@@ -27,9 +27,10 @@ class XfsSpace:
         self._busy: list[tuple[int, int]] = []
         for group in range(geometry.groups):
             log = geometry.log_first - group * geometry.group_blocks
-            whole = [(HEADER_BLOCKS, geometry.group_blocks)]
+            end = geometry.blocks_of(group)
+            whole = [(HEADER_BLOCKS, end)]
             if group == geometry.log_group:
-                whole = [(log + geometry.log_blocks, geometry.group_blocks)]
+                whole = [(log + geometry.log_blocks, end)]
                 if log > HEADER_BLOCKS:
                     whole.append((HEADER_BLOCKS, log))
             self.groups.append(FreeSpace(whole))

@@ -148,7 +148,8 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
     Blocks have ``block_cells`` cells, by default a week (a day for hour cells) where ``growth`` has enough for its
     pattern, else the cube root of the number of cells (Hall, Horowitz and Jing, Biometrika 82 (1995) 561), and never
     more than the longest stretch.  Totals other than the log's last ask how long a larger pool would do;
-    metadata of another size keep another reserve, which the kernel shows as used.  ``risk`` is that of ``Highest``.
+    metadata of another size keep another reserve, which the kernel shows as used.  ``risk`` is shared out among data
+    and metadata: the levels that each ``Highest`` tells keep it together.
     ``mean_error=False`` leaves out that a short log's mean is itself uncertain.  The same seed gives the same result.
 
     Raises InputError for a horizon, a number of paths, a block or a risk that cannot be.
@@ -168,7 +169,8 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
     report = np.unique(np.linspace(0, cells, min(REPORT_POINTS, cells) + 1).round().astype(np.int64))
     drawn = draw_paths(blocks, np.array(used, dtype=np.float64), np.outer(totals, SHARES), cells=cells, paths=paths,
                        report=report, rng=np.random.default_rng(np.random.SeedSequence(seed)), mean_error=mean_error)
-    told_levels = [_level(growth, what, place, used[place], totals[place], drawn, report, horizon_days, risk)
+    each = risk / len(resources)            # together they may not take more than the risk (Bonferroni)
+    told_levels = [_level(growth, what, place, used[place], totals[place], drawn, report, horizon_days, each)
                    for place, what in enumerate(resources)]
     filled = _within(drawn.first[:, :, SHARES.index(1.0)].min(axis=1) * growth.cell_days, horizon_days)
     return ObservedForecast(
@@ -187,10 +189,10 @@ def _reserve_change(before_bytes: int, after_bytes: int) -> int:
 def _refuse(growth: Growth, horizon_days: float, paths: int, block_cells: int | None, seed: int,
             risk: float, totals: tuple[int | None, ...]) -> None:
     if not growth.cell_days <= horizon_days <= LONGEST_HORIZON_DAYS:
-        raise InputError(f"a horizon of {horizon_days:g} days; {growth.cell_days:.3g} to {LONGEST_HORIZON_DAYS} "
-                         "expected")
+        raise InputError(f"a horizon (--days) of {horizon_days:g} days; {growth.cell_days:.3g} to "
+                         f"{LONGEST_HORIZON_DAYS} expected", where=growth.observed.path)
     if seed < 0:
-        raise InputError(f"seed {seed}; zero or more expected")
+        raise InputError(f"--seed {seed}; zero or more expected")
     if not 0 < risk < 1:
         raise InputError(f"a risk of {risk:g}; more than 0 and less than 1 expected")
     if any(total is not None and total <= 0 for total in totals):

@@ -98,6 +98,8 @@ class Alert:
     raised: Chance
     in_time: int
     """Replications in which something was refused, or waited, after it."""
+    missed: int
+    """Replications in which something was refused, or waited, before it or without it."""
     soonest: float | None
     """Days, the shortest of those; None where nothing followed."""
     median: float | None
@@ -171,8 +173,8 @@ def alerts(replications: Sequence[Replication], percents: Sequence[int]) -> tupl
     for number, percent in enumerate(percents):
         raised = [(one.planned.alerts[number], one.planned.limited_at) for one in replications
                   if one.planned.alerts[number] < NEVER]
-        left = sorted((limited - alert) / DAY_SECONDS for alert, limited in raised if limited < NEVER)
-        left = [max(0.0, days) for days in left]
-        found.append(Alert(percent, Chance(len(raised), len(replications)), len(left), left[0] if left else None,
-                              left[(len(left) - 1) // 2] if left else None))
+        left = sorted((limited - alert) / DAY_SECONDS for alert, limited in raised if alert <= limited < NEVER)
+        limited = sum(one.planned.limited_at < NEVER for one in replications)
+        found.append(Alert(percent, Chance(len(raised), len(replications)), len(left), limited - len(left),
+                           left[0] if left else None, left[(len(left) - 1) // 2] if left else None))
     return tuple(found)

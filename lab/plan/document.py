@@ -33,7 +33,8 @@ def document(found: Answers) -> dict[str, Any]:
                                              in zip(risk.days, risk.chances, strict=True)]} for risk in found.risks],
         "days": [asdict(one) for one in found.days],
         "alerts": [{"percent": one.percent, "raised": _chance(one.raised), "followed": one.in_time,
-                    "soonest_days": one.soonest, "median_days": one.median} for one in found.alerts],
+                    "missed": one.missed, "soonest_days": one.soonest, "median_days": one.median}
+                   for one in found.alerts],
         "needed": {"data": _needed(found.data), "data_bytes": found.data_bytes,
                    "metadata": None if found.metadata is None else _metadata(found.metadata),
                    "group_bytes_with_room_to_extend": None if group is None else group.extents * 4 * 1024**2},
@@ -49,7 +50,8 @@ def _chance(chance: Chance) -> dict[str, Any]:
 
 
 def _needed(needed: Needed) -> dict[str, Any]:
-    return {**asdict(needed), "replications_to_count": needed.replications_to_count}
+    ends = {} if needed.has_interval else {"low": None, "high": None}
+    return {**asdict(needed), **ends, "replications_to_count": needed.replications_to_count}
 
 
 def _metadata(sizes: MetadataSizes) -> dict[str, Any]:

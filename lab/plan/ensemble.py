@@ -62,11 +62,9 @@ class Outcome:
     marks: tuple[float, ...]
     """When ``MARKS`` were reached."""
     alerts: tuple[float, ...]
-    """When the plan's alerts were reached, as the samples show it."""
+    """When the plan's alerts were reached."""
     peaks: Peaks
     extensions: int
-    refused_extensions: int
-    """Looks of dmeventd at which the volume group had no room for the step."""
     curves: Floats
     """Bytes, shape (3, CURVE_POINTS), in the order of ``CURVES``; of a pool that failed, its last levels."""
 
@@ -117,7 +115,7 @@ class Study:
         return self._outcome(bounded(self.demand, capacity), seed)
 
     def _outcome(self, host: Plan, seed: int) -> Outcome:
-        fleet = Fleet(host, seed, sample_seconds=sample_seconds(self.days))
+        fleet = Fleet(host, seed, sample_seconds=sample_seconds(self.days), marks=self.alerts)
         return outcome_of(fleet.run(self.days), self.days, self.alerts)
 
 
@@ -133,18 +131,13 @@ def sample_seconds(days: float) -> float:
 def outcome_of(run: FleetRun, days: float, alerts: tuple[float, ...]) -> Outcome:
     """What is kept of a run."""
     first = {name: float(run.events[name][0]) if run.count(name) else NEVER for name in LIMITS}
-    marks = tuple(NEVER if (when := run.reached[mark]) is None else when for mark in MARKS)
-    reached = tuple(_first(run, share) for share in alerts)
+    marks, reached = (tuple(NEVER if (when := run.reached[share]) is None else when for share in shares)
+                      for shares in (MARKS, alerts))
     grid = np.linspace(0.0, days * DAY_SECONDS, CURVE_POINTS)
     places = np.searchsorted(run.seconds, grid, side="right") - 1
     curves = np.stack([getattr(run, name)[places] for name in CURVES])
     peaks = Peaks(run.peak.data_bytes, run.peak.metadata_bytes, run.peak.volume_bytes, run.peak_devices)
-    return Outcome(first, marks, reached, peaks, run.count("extended"), run.count("not extended"), curves)
-
-
-def _first(run: FleetRun, share: float) -> float:
-    above = np.flatnonzero(run.data_used >= share * run.data_total)
-    return float(run.seconds[above[0]]) if above.size else NEVER
+    return Outcome(first, marks, reached, peaks, run.count("extended"), curves)
 
 
 def run_batch(study: Study, numbers: tuple[int, ...]) -> list[Replication]:

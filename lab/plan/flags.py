@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import InputError
 from lab.plan.plan_file import PlanFile, read_plan
 from lab.scenario_steps import UPDATE_STEP_BYTES
-from lab.units import parse_size
+from lab.units import format_bytes, parse_size
 
 FILE = Path("FLAGS")
 """The plan's name before a complaint about it is turned into one about a flag."""
+
+_EMPTY = '""'
+"""An empty text as YAML has it: without quotes it would be no value, and the default be taken."""
 
 FILE_BYTES = 1024**2
 """About the length of one of the files that a container writes."""
@@ -41,13 +46,22 @@ class Flags:
 def plan_of_flags(flags: Flags) -> PlanFile:
     """Raises InputError, which names the flag."""
     lines = _lines(flags)
-    try:
+    with told_by_flag(flags):
         return read_plan(_text(lines), FILE)
+
+
+@contextmanager
+def told_by_flag(flags: Flags) -> Iterator[None]:
+    """Turns a complaint about a line of the plan that was made of flags into one about the flag."""
+    try:
+        yield
     except InputError as error:
-        number = (error.where or "").removeprefix(f"{FILE}:")
+        lines, where = _lines(flags), error.where or ""
+        number = where.removeprefix(f"{FILE}:") if where.startswith(f"{FILE}:") else ""
         flag = lines[int(number) - 1][1] if number.isdecimal() else ""
-        raise InputError(error.message.removeprefix(f"{error.where}: "), where=flag or error.where,
-                         remedy=error.remedy) from None
+        if not flag:
+            raise
+        raise InputError(error.message.removeprefix(f"{error.where}: "), where=flag, remedy=error.remedy) from None
 
 
 def text_of(flags: Flags) -> str:
@@ -62,7 +76,11 @@ def _text(lines: list[tuple[str, str]]) -> str:
 def _lines(flags: Flags) -> list[tuple[str, str]]:
     """The plan's lines, each with the flag that it says."""
     written = _bytes(flags.writes, "--writes")
-    updated = _bytes(flags.updates, "--updates") // UPDATE_STEP_BYTES * UPDATE_STEP_BYTES
+    updated = _bytes(flags.updates, "--updates")
+    if 0 < updated < UPDATE_STEP_BYTES:
+        raise InputError(f"{flags.updates} is less than a page; 0B, or {format_bytes(UPDATE_STEP_BYTES)} and more "
+                         "allowed", where="--updates")
+    updated = updated // UPDATE_STEP_BYTES * UPDATE_STEP_BYTES
     files = max(1, written // FILE_BYTES)
     lines = [
         ("# Made of the flags of `lab plan`.  Replace what you know better, and run it as `lab plan FILE`.", ""),
@@ -72,16 +90,16 @@ def _lines(flags: Flags) -> list[tuple[str, str]]:
         (f"accepted_risk_percent: {flags.risk_percent:.15g}", "--risk"),
         ("storage:", "--storage"),
         (f"  storage: {flags.storage}", "--storage"),
-        (f"  chunk_size: {flags.chunk_size}" if flags.chunk_size else "", "--chunk-size"),
+        (f"  chunk_size: {flags.chunk_size or _EMPTY}" if flags.chunk_size is not None else "", "--chunk-size"),
         ("pool:", "--pool"),
         (f"  data: {flags.pool}", "--pool"),
-        (f"  metadata: {flags.metadata}" if flags.metadata else "", "--metadata"),
-        (f"  free: {flags.vg_free}" if flags.vg_free else "", "--vg-free"),
+        (f"  metadata: {flags.metadata or _EMPTY}" if flags.metadata is not None else "", "--metadata"),
+        (f"  free: {flags.vg_free or _EMPTY}" if flags.vg_free is not None else "", "--vg-free"),
         ("workload:", ""),
         ("  - name: containers", ""),
         ("    image: lab/app:1", ""),
-        ("    steps:", ""),
-        ("      - start", ""),
+        ("    steps:", "--writes"),
+        ("      - start", "--writes"),
         (f"      - write: {{amount: {written}B, files: {files}}}" if written else "", "--writes"),
         (f"      - update: {{file: large.bin, amount: {updated}B}}" if updated else "", "--updates"),
         (f"    starts_per_day: {flags.starts_per_day:.15g}", "--starts-per-day"),
@@ -89,7 +107,8 @@ def _lines(flags: Flags) -> list[tuple[str, str]]:
         (f"    kept_share: {flags.kept_share:.15g}", "--kept-share"),
         ("images:", ""),
         (f"  - {{image: lab/app:1, tags_per_month: {flags.tags_per_month:.15g}}}", "--tags-per-month"),
-        (f"upkeep: {{prune_every: {flags.prune_every}}}" if flags.prune_every else "", "--prune-every"),
+        (f"upkeep: {{prune_every: {flags.prune_every or _EMPTY}}}" if flags.prune_every is not None else "",
+         "--prune-every"),
     ]
     return [(line, flag) for line, flag in lines if line]
 

@@ -21,12 +21,13 @@ from lab.model.parameters import LogCosts, Parameters
 from lab.model.storage import PoolFull
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.model.xfs_space import NoRoom
+from lab.plan.distribution_keys import MAX_FACTOR
 from lab.plan.growing import MONTH_DAYS, arrivals_of
 from lab.plan.plan_file import Containers, ImageTags, PlanFile
 from lab.readers.image_archive import image_of
 from lab.scenario import StorageSpec
 from lab.scenario_steps import UPDATE_STEP_BYTES, AnyStep, Log, SmallFiles, Update, Write
-from lab.units import METADATA_BLOCK_BYTES
+from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 UNBOUNDED_BYTES = 2**50
 """More than anything asks for, and exact in a float with all that is added to it."""
@@ -131,8 +132,8 @@ def planned_capacity(plan: PlanFile, parameters: Parameters) -> Capacity:
         group = VolumeGroup(data + 2 * metadata + plan.pool.free_bytes // EXTENT_BYTES, data, metadata)
     found = pool_capacity(plan, data_bytes, metadata_bytes, group, parameters)
     if found.empty.metadata_bytes >= found.metadata_bytes:
-        raise InputError(f"pool.metadata: {found.metadata_bytes} B do not hold an empty pool, which takes "
-                         f"{found.empty.metadata_bytes} B", where=str(plan.path),
+        raise InputError(f"metadata of {format_bytes(found.metadata_bytes)} do not hold an empty pool, which takes "
+                         f"{format_bytes(found.empty.metadata_bytes)}", where=plan.where("pool", "metadata"),
                          remedy="leave metadata out: the kernel's rule is used then")
     return found
 
@@ -162,16 +163,22 @@ def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Param
     volume = work.on_volume or variant.on_volumes
     trims = variant.trim_seconds is not None and variant.spec.driver == "devicemapper"
     factors = _factors(work.size, plan.seed)
+    number = plan.workload.index(work)
+    where = plan.where("workload", number, "steps")
+    if factors[-1] > MAX_FACTOR:
+        raise InputError(f"workload {work.name}: one container in ten has {factors[-1]:.3g} times its amounts, or "
+                         f"more; up to {MAX_FACTOR:g} allowed", where=plan.where("workload", number, "size"),
+                         remedy="lower the spread of size")
     try:
         told = tuple((one, _footprint(plan, variant, image, scaled(schedule, one, image), volume, trims,
                                       work.kept_share > 0, parameters)) for one in factors)
     except (PoolFull, NoRoom):
         raise InputError(f"workload {work.name}: its steps fill the container's own file system, or 128 GiB of pool, "
-                         f"at {factors[-1]:.3g} times their amounts", where=str(plan.path),
+                         f"at {factors[-1]:.3g} times their amounts", where=where,
                          remedy="lower the amounts, or the spread of size") from None
     except KeyError as error:
         raise InputError(f"workload {work.name}: file {error} is not there when a step needs it",
-                         where=str(plan.path)) from None
+                         where=where) from None
     arrivals = arrivals_of(work.starts_per_day, work.busy_hours, regular=work.arrivals == "regular",
                            growth=plan.growth_percent_a_month / 100)
     return ContainerClass(work.name, arrivals, work.lifetime, told, work.size if len(told) > 1 else None, work.image,
@@ -247,7 +254,7 @@ def _images(plan: PlanFile, variant: Variant, parameters: Parameters) -> list[Im
         layers = _layer_costs(plan, variant, content, parameters)
         if entry.shared_layers > len(layers):
             raise InputError(f"image {work.image}: shared_layers is {entry.shared_layers}; it has {len(layers)} layers",
-                             where=str(plan.path))
+                             where=plan.where("images", plan.images.index(entry), "shared_layers"))
         rate = entry.tags_per_month / MONTH_DAYS
         found = arrivals_of(rate, (), regular=False, growth=0.0).interval
         series.append(ImageSeries(work.image, layers, entry.shared_layers, found))
@@ -258,8 +265,9 @@ def _layer_costs(plan: PlanFile, variant: Variant, content: ImageContent, parame
     try:
         return image_costs(variant.spec, _room(plan), content, parameters.log)
     except (PoolFull, NoRoom):
+        entries = [number for number, one in enumerate(plan.images) if one.image == content.name]
         raise InputError(f"image {content.name}: it does not fit into a container's file system",
-                         where=str(plan.path), remedy="lower its size") from None
+                         where=plan.where("images", *entries), remedy="lower its size") from None
 
 
 def synthetic_image(name: str, size_bytes: int, layers: int) -> ImageContent:

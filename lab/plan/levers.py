@@ -22,6 +22,8 @@ CHUNKS = tuple(kibibytes * 1024 for kibibytes in (64, 128, 256, 512, 1024))
 """Data blocks that are tried."""
 
 CHUNK = "chunks of "
+FILE_SYSTEM = "overlay2 on ext4"
+"""No pool: the daemon keeps nothing free there."""
 
 
 def variants(plan: PlanFile) -> tuple[Variant, ...]:
@@ -45,7 +47,7 @@ def variants(plan: PlanFile) -> tuple[Variant, ...]:
                   for chunk in CHUNKS if chunk != base.spec.chunk_size_bytes]
     if plan.is_pool:
         other = type(base.spec).model_validate({"storage": "overlay2-ext4"})
-        found.append(replace(base, name="overlay2 on ext4", spec=other, trim_seconds=None))
+        found.append(replace(base, name=FILE_SYSTEM, spec=other, trim_seconds=None))
     return tuple(found)
 
 
@@ -84,8 +86,12 @@ class Effect:
     passed_with: int
 
 
-def effects(replications: Sequence[Replication], granted_bytes: float) -> tuple[Effect, ...]:
-    """Each lever's, in the order in which they were run; ``granted_bytes``: what the pool gives before it refuses."""
+def effects(replications: Sequence[Replication], granted_bytes: float, whole_bytes: float) -> tuple[Effect, ...]:
+    """Each lever's, in the order in which they were run.
+
+    ``granted_bytes``: what the pool gives before it refuses; ``whole_bytes``: all of its data, which a file system of
+    that size grants.
+    """
     paired = [one for one in replications if one.others]
     names = list(paired[0].others) if paired else []
 
@@ -96,8 +102,10 @@ def effects(replications: Sequence[Replication], granted_bytes: float) -> tuple[
         def of(field: str) -> Difference:
             return difference([getattr(one, field) for one in before], [getattr(one, field) for one in after])
 
+        with_it = whole_bytes if name == FILE_SYSTEM else granted_bytes
         return Effect(name, of("data_bytes"), of("metadata_bytes"), of("volume_bytes"),
-                      *(sum(one.data_bytes > granted_bytes for one in side) for side in (before, after)))
+                      sum(one.data_bytes > granted_bytes for one in before),
+                      sum(one.data_bytes > with_it for one in after))
 
     return tuple(effect(name) for name in names)
 

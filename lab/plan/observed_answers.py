@@ -121,7 +121,7 @@ def answer_from_log(path: Path, asked: Asked) -> ObservedAnswers:
         raise InputError("the log does not tell how full the metadata are", where=str(path),
                          remedy="leave --metadata out")
 
-    paths = paths_for(asked.risk)
+    paths = paths_for(asked.risk, 2 if growth.has_metadata else 1)
 
     def told(data_bytes: int | None) -> ObservedForecast:
         return forecast(growth, horizon_days=asked.days, paths=paths, seed=asked.seed, risk=asked.risk,
@@ -134,8 +134,8 @@ def answer_from_log(path: Path, asked: Asked) -> ObservedAnswers:
     return ObservedAnswers(asked, found, Extended(can, told(can.last_bytes).full if can.steps else found.full))
 
 
-def paths_for(risk: float) -> int:
-    """So many that none of them full tells that the risk (0 to 1) is met.
+def paths_for(risk: float, shares: int = 1) -> int:
+    """So many that none of them full tells that a share of the risk (0 to 1) is met: one for data, one for metadata.
 
     The upper end of no hit in n is about z²/n = 3.84/n (Wilson, 95 %); twice as many leave room for some hits.  Raises
     InputError for a risk that no number of paths allowed can tell.
@@ -143,10 +143,11 @@ def paths_for(risk: float) -> int:
     >>> paths_for(0.01), paths_for(0.0005)
     (4000, 16000)
     """
-    wanted = max(LEAST_PATHS, math.ceil(8 / risk)) if risk > 0 else LEAST_PATHS     # the forecast refuses such a risk
+    # a risk of 0 is refused by the forecast
+    wanted = max(LEAST_PATHS, math.ceil(8 * shares / risk)) if risk > 0 else LEAST_PATHS
     if wanted > MOST_PATHS:
         raise InputError(f"--risk: {100 * risk:g} % cannot be told from {MOST_PATHS:,} paths",
-                         remedy=f"at least {800 / MOST_PATHS:g} %")
+                         remedy=f"at least {800 * shares / MOST_PATHS:g} %")
     return wanted
 
 

@@ -40,7 +40,9 @@ def ready_files_of(found: ObservedAnswers) -> dict[str, str]:
     alerts = [(round(100 * reach.share), _worth(reach, horizon)) for reach in found.forecast.data.reaches
               if reach.share < 1]
     log = Path(found.forecast.growth.observed.path).name
-    files = {ALERTS: rules_yaml(f"a forecast from the log {log!r}", alerts, is_pool=True)}
+    pool = found.forecast.growth.observed.pool
+    on_host = f"dmsetup status --target thin-pool {pool}".rstrip()
+    files = {ALERTS: rules_yaml(f"a forecast from the log {log!r}", alerts, is_pool=True, on_host=on_host)}
     if found.extended is not None:
         files[PROFILE_FILE] = profile(lvm_spec())
     return files

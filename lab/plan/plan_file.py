@@ -26,6 +26,9 @@ KERNEL_BYTES_PER_BLOCK = 48
 KERNEL_MIN_BYTES, KERNEL_MAX_BYTES = 2 * MiB, 16 * GiB
 """thin-provisioning.rst: 48 x data size / data block, at least 2 MiB, at most 16 GiB."""
 
+LARGEST_CHUNK_BYTES = 64 * MiB
+"""A tenth of one of the groups that mkfs.xfs makes on Docker's devices."""
+
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
 _OF_SCENARIOS = {"containers": "starts_per_day says how many", "rounds": "starts_per_day says how often",
                  "trace": "nothing is traced", "drop_caches": "the model of growth has no caches"}
@@ -192,10 +195,17 @@ class PlanFile(Part):
         return self.pool.metadata_bytes or kernel_metadata_bytes(self.pool.data_bytes, self.storage.chunk_size_bytes
                                                                  or 1)
 
+    def where(self, *key: str | int) -> str:
+        """``file:line`` of a key, for what only shows when the host is made."""
+        return parse(self.text, self.path).where(key)
+
     @model_validator(mode="before")
     @classmethod
     def _sizes_are_the_pools(cls, raw: Any, info: ValidationInfo) -> Any:
         spec = raw.get("storage") if isinstance(raw, dict) else None
+        if info.context is not None and isinstance(spec, dict) and "throttle" in spec:
+            raise problem("throttle is for a scenario; nothing in a plan has a speed", key=("storage", "throttle"),
+                          remedy="delete it")
         for key in ("data_percent", "metadata_percent"):
             if info.context is not None and isinstance(spec, dict) and key in spec:
                 raise problem(f"{key} is for a scenario, whose disk is known; in a plan `pool` has sizes",
@@ -222,6 +232,13 @@ class PlanFile(Part):
         pool, spec = self.pool, self.storage
         if not self.is_pool and pool.metadata_bytes is not None:
             raise problem(f"metadata does not apply to {spec.storage}, which is no pool", key=("pool", "metadata"))
+        if not self.is_pool and "min_free_space_percent" in pool.model_fields_set:
+            raise problem(f"min_free_space_percent does not apply to {spec.storage}: the daemon refuses nothing there",
+                          key=("pool", "min_free_space_percent"), remedy="delete the line")
+        if spec.chunk_size_bytes is not None and spec.chunk_size_bytes > LARGEST_CHUNK_BYTES:
+            raise problem(f"chunk_size {format_bytes(spec.chunk_size_bytes)} cannot be simulated; up to "
+                          f"{format_bytes(LARGEST_CHUNK_BYTES)} allowed: what mkfs.xfs makes of larger ones is not "
+                          "modelled", key=("storage", "chunk_size"))
         if not self.is_pool and self.upkeep.trim_every_seconds is not None:
             raise problem(f"trim_every does not apply to {spec.storage}: a file system frees what is deleted",
                           key=("upkeep", "trim_every"))

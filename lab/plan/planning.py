@@ -25,9 +25,6 @@ from lab.plan.host import (
 from lab.plan.plan_file import PlanFile, kernel_metadata_bytes
 from lab.plan.workers import BATCH, Workers, batches_until
 
-LEAST_FOR_A_LAW = 20
-"""Replications.  From the moments of fewer peaks a law is hardly known, and no verdict rests on it."""
-
 STUDY_SHARE = 0.8
 """Of the time, for the replications; the rest is for the layouts that follow from them."""
 
@@ -109,7 +106,7 @@ class Answers:
     def holds_by_size(self) -> bool:
         """Whether nothing happened in any replication, and the planned storage, never extended, is as large as what is
         told to do: that needs fewer replications than a count of what never happened, if the law of maxima is right."""
-        if self.n < LEAST_FOR_A_LAW or self.chance.hits or self.data.high > self.capacity.data_bytes:
+        if self.n < sizing.LEAST_FOR_A_LAW or self.chance.hits or self.data.high > self.capacity.data_bytes:
             return False
         simulated = None if self.metadata is None else self.metadata.simulated
         return simulated is None or simulated.high <= self.capacity.metadata_bytes
@@ -159,7 +156,7 @@ def _answers(plan: PlanFile, parameters: Parameters, crew: Workers, study: Study
         plan, parameters.growth_digest(), study.capacity, tuple(found), 0.0, answers.risks(found, plan.horizon_days),
         answers.days_to_marks(found), answers.alerts(found, plan.alerts_percent), data, metadata,
         _chunks(plan, parameters, study, found, variants), (),
-        levers.effects(found, (1 - plan.min_free_share) * _reach(study.capacity)))
+        levers.effects(found, (1 - plan.min_free_share) * _reach(study.capacity), _reach(study.capacity)))
     progress("the layouts that follow from them")
     tested = _tested(first, parameters, crew, study)
     return replace(first, tested=tested, seconds=time.monotonic() - began)

@@ -61,10 +61,10 @@ def script(found: Answers, group: VolumeGroup) -> str:
 #   vgcreate {VOLUME_GROUP} /dev/DISK
 set -eu
 
-# Sizes in extents of 4 MiB.  With -l 95%VG and 1%VG, as Docker's documentation has it, next to nothing is left for
-# extensions: 95 + 1 + 1 for the spare.
-lvcreate --wipesignatures y -n {POOL} -l {group.data_extents} {VOLUME_GROUP}
-lvcreate --wipesignatures y -n {POOL}meta -l {group.metadata_extents} {VOLUME_GROUP}
+# LVM rounds sizes up to whole extents.  With -l 95%VG and 1%VG, as Docker's documentation has it, next to nothing is
+# left for extensions: 95 + 1 + 1 for the spare.
+lvcreate --wipesignatures y -n {POOL} -L {_mebibytes(group.data_extents)} {VOLUME_GROUP}
+lvcreate --wipesignatures y -n {POOL}meta -L {_mebibytes(group.metadata_extents)} {VOLUME_GROUP}
 
 # Data blocks of {chunk} KiB.  They cannot be changed later.  Without zeroing: containers do not see each other's blocks
 # through a file system.
@@ -81,13 +81,15 @@ lvs -o +seg_monitor {name}
 
 
 def daemon_json(found: Answers, group: VolumeGroup | None) -> str:
-    """For /etc/docker/daemon.json."""
+    """For /etc/docker/daemon.json; logs are rotated, unless the plan says how they grow."""
     plan, spec = found.plan, found.plan.storage
     document: dict[str, object] = {"storage-driver": spec.driver}
     options = [*_options(found, group), *(["dm.mountopt=discard"] if plan.is_pool and spec.discard else [])]
     if options:
         document["storage-opts"] = options
-    document |= {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}
+    document["log-driver"] = "json-file"
+    if not any(one.log_bytes_per_day for one in plan.workload):     # logs that the plan counts are not rotated
+        document["log-opts"] = {"max-size": "10m", "max-file": "3"}
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -100,7 +102,9 @@ def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
         return [f"dm.thinpooldev=/dev/mapper/{VOLUME_GROUP}-{POOL}", "dm.use_deferred_removal=true",
                 "dm.use_deferred_deletion=true", least]
     if group is not None:       # the daemon lays the disk out by whole percents, and the group's are such
-        return ["dm.directlvm_device=/dev/DISK", f"dm.thinp_percent={-(-100 * group.data_extents // group.extents)}",
+        force = ["dm.directlvm_device_force=true"] if spec.force else []
+        return ["dm.directlvm_device=/dev/DISK", *force,
+                f"dm.thinp_percent={-(-100 * group.data_extents // group.extents)}",
                 f"dm.thinp_metapercent={-(-100 * group.metadata_extents // group.extents)}",
                 f"dm.thinp_autoextend_threshold={spec.autoextend_threshold}",
                 f"dm.thinp_autoextend_percent={spec.autoextend_percent}", least]
@@ -111,12 +115,18 @@ def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
 
 def alerts_yaml(found: Answers) -> str:
     """Rules as Prometheus takes them, each with what it was worth in the replications."""
+    on_host = f"lvs --noheadings -o data_percent,metadata_percent {VOLUME_GROUP}/{POOL}"
+    if not found.plan.is_pool:
+        on_host = "df --output=pcent /var/lib/docker"
+    elif not found.plan.storage.on_lvm:
+        on_host = "dmsetup status --target thin-pool"
     return rules_yaml(f'the plan "{found.plan.name}"', [(one.percent, _worth(one, found)) for one in found.alerts],
-                      is_pool=found.plan.is_pool)
+                      is_pool=found.plan.is_pool, on_host=on_host)
 
 
-def rules_yaml(whose: str, alerts: Sequence[tuple[int, str]], *, is_pool: bool) -> str:
-    """Rules for alerts at so many percent, rising, each with a comment; the last one is critical.
+def rules_yaml(whose: str, alerts: Sequence[tuple[int, str]], *, is_pool: bool, on_host: str) -> str:
+    """Rules for alerts at so many percent, rising, each with a comment; the last one is critical.  ``on_host``: the
+    command that tells the same by hand.
 
     The metrics' names are to be replaced by those of whatever exports them.
     """
@@ -124,9 +134,7 @@ def rules_yaml(whose: str, alerts: Sequence[tuple[int, str]], *, is_pool: bool) 
                       else ("filesystem_used_percent", None))
     metrics = data if metadata is None else f"{data} and {metadata}"
     lines = [f"# Alerts of {whose}.  Put your exporter's metrics for {metrics} in.",
-             "# On a host: lvs --noheadings -o data_percent,metadata_percent docker/thinpool" if is_pool
-             else "# On a host: df --output=pcent /var/lib/docker",
-             "groups:", "  - name: container-storage", "    rules:"]
+             f"# On a host: {on_host}", "groups:", "  - name: container-storage", "    rules:"]
     for number, (percent, comment) in enumerate(alerts):
         severity = "critical" if number == len(alerts) - 1 else "warning"
         lines += [f"      # {comment}", *_rule("Data", data, percent, severity)]
@@ -148,10 +156,16 @@ def _rule(what: str, metric: str, percent: int, severity: str) -> Iterator[str]:
 def _worth(alert: Alert, found: Answers) -> str:
     raised = f"{alert.percent} %: raised in {alert.raised.hits} of {alert.raised.n} replications of " \
              f"{found.plan.horizon_days:g} d"
+    missed = f" In {alert.missed} that came before the alert, or without it." if alert.missed else ""
     if not alert.in_time:
-        return f"{raised}; nothing was refused or had to wait after it."
+        return f"{raised}; nothing was refused or had to wait after it.{missed}"
     return f"{raised}; in {alert.in_time} of these, {alert.median:.2g} d later (median; soonest {alert.soonest:.2g} " \
-           "d) something was refused or had to wait."
+           f"d) something was refused or had to wait.{missed}"
+
+
+def _mebibytes(extents: int) -> str:
+    """As lvcreate -L takes it, whatever the extents of the group that it is made in."""
+    return f"{extents * EXTENT_BYTES // 1024**2}m"
 
 
 def _size(extents: int) -> str:

@@ -28,6 +28,9 @@ from lab.plan.host import whole_extents
 from lab.plan.plan_file import KERNEL_MIN_BYTES, kernel_metadata_bytes
 from lab.units import METADATA_BLOCK_BYTES
 
+LEAST_FOR_A_LAW = 20
+"""Replications.  From the moments of fewer peaks a law is hardly known, and no verdict rests on it."""
+
 _EULER = 0.5772156649015329
 _RESAMPLES = 400
 _RESERVE_SHARE = 0.1
@@ -54,6 +57,11 @@ class Needed:
     def replications_to_count(self) -> int:
         """From so many on its upper end is counted."""
         return replications_to_count(self.at_risk)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the peaks are enough for one: resampled, a few of them give one that is much too narrow."""
+        return self.how == "counted" or self.n >= LEAST_FOR_A_LAW
 
     def to(self, size_of: Callable[[float], float]) -> Needed:
         """The same of something that grows with it."""

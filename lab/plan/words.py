@@ -31,9 +31,8 @@ def notes(found: Answers) -> list[str]:
     """What has to be known before the numbers are believed."""
     told = [_how_sized(found.data)]
     if found.holds is None:
-        more = max(2 * found.n, found.data.replications_to_count)
-        told.append(f"{found.n} replications are too few to tell whether the risk is kept: --replications {more} "
-                    "tells more.")
+        told.append(f"{found.n} replications are too few to tell whether the risk is kept: --replications "
+                    f"{more_replications(found)} tells more.")
     if found.metadata is not None and found.capacity.metadata_bytes < found.metadata.wanted:
         told.append(f"The planned metadata, {format_bytes(found.capacity.metadata_bytes)}, are less than the "
                     f"{format_bytes(found.metadata.wanted)} that would do: extensions add data, not metadata, and "
@@ -49,6 +48,11 @@ def notes(found: Answers) -> list[str]:
         told.append("Docker 25 has no devicemapper any more; containerd's devmapper snapshotter uses such a pool "
                     "still.")
     return told
+
+
+def more_replications(found: Answers) -> int:
+    """So many may settle what these leave open."""
+    return max(2 * found.n, found.data.replications_to_count)
 
 
 def _how_sized(needed: Needed) -> str:
@@ -95,7 +99,9 @@ def percent(chance: Chance) -> str:
 
 
 def interval(needed: Needed) -> str:
-    """The quantile with its interval."""
+    """The quantile with its interval, which too few replications do not have."""
+    if not needed.has_interval:
+        return f"{format_bytes(needed.estimate)}, of {needed.n} replications: too few for an interval"
     return (f"{format_bytes(needed.estimate)}, {LEVEL:.0%} interval {format_bytes(needed.low)} to "
             f"{format_bytes(needed.high)}")
 

@@ -83,6 +83,6 @@ def batches_until(crew: Workers, function: Callable[..., list[T]], fixed: tuple[
             done += told
         progress(len(done), replications)
         now = time.monotonic()
-        if replications is None and now + (now - began) > deadline:
+        if replications is None and not now + (now - began) <= deadline:
             break
     return done

@@ -41,8 +41,8 @@ class Observed:
 
     ``frame`` has a row a sample (``COLUMNS``), times in seconds from the first and increasing, bytes as integers, but
     for metadata: float, NaN where the log does not tell it.  ``…_error_bytes`` bounds the rounding to either side.
-    ``life`` counts up where the pool was made anew; growth across is none.  ``full``: out of data space, or all
-    blocks used.  Two samples further apart than ``gap_seconds`` have a gap between them.
+    ``life`` counts up where the pool was made anew; growth across is none.  ``full``: out of data space, read-only,
+    or all blocks of data or metadata used.  Two samples further apart than ``gap_seconds`` have a gap between them.
     """
 
     path: str
@@ -77,15 +77,21 @@ def read_observed(path: Path | str, pool: str | None = None) -> Observed:
     """The levels that a log tells of one pool; ``pool`` (device-mapper name or vg/lv) chooses among several.
 
     Raises ReaderError with file:line for a log of another kind, one of which more than half the samples cannot be
-    read, or one with fewer than two; InputError for several pools and none chosen, or one that the log has not.
+    read, one with fewer than two, or one that ends with a pool that takes no writes; InputError for several pools and
+    none chosen, or one that the log has not.
     """
     name, repairs = str(path), Repairs()
     samples = cut_samples(_load(Path(path), repairs), name, repairs)
     wanted = None if pool is None else _device_name(pool)
     found = [timed for sample in samples if (timed := _reading(sample, name, wanted, repairs)) is not None]
+    failed = [timed for timed in found if timed.reading.failed]
+    found = [timed for timed in found if not timed.reading.failed]
+    if failed and not found:
+        _refuse_a_broken_end((), failed, name)
     _refuse_ruins(found, name, wanted, repairs)
     _refuse_alternation(found, name)
     ordered = in_order(found, repairs)
+    _refuse_a_broken_end(ordered, failed, name)
     if len(ordered) < 2:
         raise ReaderError(f"{len(ordered)} sample of a pool; two or more with different times expected", where=name)
     numbers = lives(ordered, repairs)
@@ -125,7 +131,7 @@ def _device_name(pool: str) -> str:
 
 
 def _reading(sample: Sample, name: str, wanted: str | None, repairs: Repairs) -> TimedReading | None:
-    """The pool at that time, from the most exact command that tells it; None is told to ``repairs``."""
+    """The pool at that time, from the most exact command that tells it; None, and Fail, is told to ``repairs``."""
     trouble: ReaderError | None = None
     for section in sorted(sample.sections, key=lambda section: _rank(section.command)):
         try:
@@ -139,11 +145,11 @@ def _reading(sample: Sample, name: str, wanted: str | None, repairs: Repairs) ->
                              where=f"{name}:{section.line}", remedy="choose one of them by its name, with --pool-name")
         if named and named[0].failed:
             repairs.add("failed pool", "left out: the pool showed Fail and told no counts", sample.line)
-            return None
-        if named:
+        elif named:
             if trouble is not None:
                 repairs.add("unreadable sample", "a less exact command taken instead", sample.line, str(trouble))
             _tell_block_size(named[0], sample.line, repairs)
+        if named:
             return TimedReading(sample.epoch_seconds, sample.line, named[0])
     if trouble is not None:
         repairs.add("unreadable sample", "left out", sample.line, str(trouble))
@@ -183,6 +189,19 @@ def _refuse_ruins(found: Sequence[TimedReading], name: str, wanted: str | None, 
                           remedy="root's dmsetup status, lvs, or docker info of the devicemapper driver tell of one")
 
 
+def _refuse_a_broken_end(ordered: Sequence[TimedReading], failed: Sequence[TimedReading], name: str) -> None:
+    """What a pool would grow by that takes no writes any more is not in its log."""
+    last = ordered[-1] if ordered else None
+    after = [timed.line for timed in failed
+             if last is None or (timed.line > last.line and timed.epoch_seconds > last.epoch_seconds)]
+    remedy = "repair it (lvconvert --repair; more metadata, lvextend --poolmetadatasize), and record anew"
+    if after:
+        raise ReaderError("the pool shows Fail in its last sample", where=f"{name}:{after[-1]}", remedy=remedy)
+    if last is not None and last.reading.mode == "ro":
+        raise ReaderError("the pool is read-only in its last sample: its metadata are spent, or it needs a check",
+                          where=f"{name}:{last.line}", remedy=remedy)
+
+
 def _refuse_alternation(found: Sequence[TimedReading], name: str) -> None:
     """A pool that comes back after another is no successor: the log tells of several pools in turn."""
     left: set[str] = set()
@@ -214,6 +233,14 @@ def _tell_sources(ordered: Sequence[TimedReading], repairs: Repairs) -> None:
                         f"{before.reading.source} to {after.reading.source}")
 
 
+def _takes_no_more(reading: PoolReading) -> bool:
+    """Out of data or of metadata (which shows as read-only)."""
+    spent = (reading.metadata_used_bytes is not None and reading.metadata_total_bytes is not None
+             and reading.metadata_used_bytes >= reading.metadata_total_bytes)
+    return (reading.mode in ("out_of_data_space", "ro") or spent
+            or reading.data_used_bytes >= reading.data_total_bytes)
+
+
 def _frame(ordered: Sequence[TimedReading], numbers: Sequence[int]) -> pd.DataFrame:
     import pandas as pd
 
@@ -226,6 +253,6 @@ def _frame(ordered: Sequence[TimedReading], numbers: Sequence[int]) -> pd.DataFr
     rows = [(timed.epoch_seconds - start, reading.data_used_bytes, reading.data_total_bytes,
              known(reading.metadata_used_bytes), known(reading.metadata_total_bytes), reading.source,
              reading.data_error_bytes, known(reading.metadata_error_bytes), life,
-             reading.mode == "out_of_data_space" or reading.data_used_bytes >= reading.data_total_bytes, timed.line)
+             _takes_no_more(reading), timed.line)
             for timed, life in zip(ordered, numbers, strict=True) for reading in (timed.reading,)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -27,10 +27,17 @@ def box_name() -> str:
     return f"thinpool-lab-{call([str(_builder()), '--hash'], timeout=60).strip()[:12]}"
 
 
+_installed: set[str] = set()
+"""Boxes that Vagrant was seen to have: asking it takes seconds."""
+
+
 def box_is_installed() -> bool:
     """Whether Vagrant has the box of these scripts."""
-    listed = call(["vagrant", "box", "list", "--machine-readable"], timeout=60)
-    return any(line.rstrip().endswith(f",box-name,{box_name()}") for line in listed.splitlines())
+    if box_name() not in _installed:
+        listed = call(["vagrant", "box", "list", "--machine-readable"], timeout=60)
+        if any(line.rstrip().endswith(f",box-name,{box_name()}") for line in listed.splitlines()):
+            _installed.add(box_name())
+    return box_name() in _installed
 
 
 def install_box() -> str:

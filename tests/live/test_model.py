@@ -30,7 +30,7 @@ SCRIPT = f"{FOLDER}/pool_program.py"
 METADATA = "/var/tmp/lab-model-metadata"
 """On a disk: thin_restore opens it O_DIRECT, which a file system in memory refuses."""
 
-PROGRAMS = int(os.environ.get("LAB_RANDOM_PROGRAMS", "4"))
+PROGRAMS = int(os.environ.get("LAB_RANDOM_PROGRAMS", "2"))
 LEAST_METADATA_ERROR_BLOCKS, METADATA_ERROR_SHARE = 4, 0.02
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -36,6 +37,7 @@ workload:
     steps: [start, write: {amount: 16MiB, files: 2}, update: {file: large.bin, amount: 1MiB},
             small_files: {count: 50, each: 4KiB}, log: {lines: 100}, delete: written, trim, remove]
   - name: fio
+    image: lab/app:1
     fio: tiny.fio
     targets: [volume]
     drop_caches: true
@@ -65,7 +67,7 @@ storages: [overlay2-ext4]
 targets: [layer, volume]
 workload:
   - name: files
-    steps: [start, write: {amount: 4MiB, files: 1}, delete: written, remove]
+    steps: [start, write: {amount: 4MiB, files: 1}, remove]
 """
 FAILING = """\
 name: failing
@@ -86,12 +88,13 @@ ARM = """\
 name: arms
 question: Does each arm do its own work, next to the other, on one machine, and is only the candidate slowed down?
 seed: 10
-repetitions: 2
 machine: {{memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}}
 storages: [{storage}]
 targets: [layer]
 workload:
   - name: fio
+    fio: {amount}.fio
+  - name: again
     fio: {amount}.fio
 """
 PLAIN = "[plain]\nioengine=psync\nrw=write\nbs=1m\nsize={amount}\ndirect=1\nfilename=plain\n"
@@ -233,6 +236,7 @@ def test_a_failed_command_is_recorded_in_its_own_words_and_the_others_go_on(cli:
     assert done.returncode == 1, done.stderr[-4000:]
     run = open_run(Path(done.stdout.splitlines()[-1]))
     results = {result.cell.rsplit(".", 1)[1]: result for result in run.manifest.results}
+    assert results["bad"].started_utc < results["good"].started_utc, "else nothing was left to go on with"
     assert results["good"].status == "done"
     assert results["bad"].status == "failed"
     assert results["bad"].error is not None
@@ -242,17 +246,29 @@ def test_a_failed_command_is_recorded_in_its_own_words_and_the_others_go_on(cli:
     assert good == "a b; exit 9 \" $(exit 9) `id` 'q' * \n x"
 
 
+def writes_since(began: float, results: Path) -> bool:
+    """Whether a set-up or a cell has been begun, which is when its folder is made."""
+    for part in results.glob("killed-*/raw/*.part"):
+        with contextlib.suppress(FileNotFoundError):        # it may just have become whole
+            if part.stat().st_mtime >= began:
+                return True
+    return False
+
+
 def test_a_runner_killed_at_random_points_leaks_nothing_and_resume_completes(cli: Any, tmp_path: Path) -> None:
     scenario, results = tmp_path / "killed.yaml", tmp_path / "results"
     scenario.write_text(KILLED)
     seed = time.time_ns()
     print(f"kill points drawn with seed {seed}")
     draw = random.Random(seed)
-    for kill in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+    for kill, working in ((signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGKILL, True)):
         resume = [f"--resume={folder}" for folder in results.glob("killed-*")][:1]
+        began = time.time()
         process = cli.start("run", str(scenario), f"--results={results}", *resume)
+        while working and process.poll() is None and not writes_since(began, results):
+            time.sleep(0.5)
         try:
-            process.wait(draw.uniform(2, 45))
+            process.wait(draw.uniform(2, 20))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, kill)
             status = process.wait(60)

@@ -194,6 +194,21 @@ def test_logs_grow_with_the_containers_that_run() -> None:
     assert at[20_500.0] == EMPTY.volume_bytes + sum(ages) + 5 * 1024
 
 
+def test_the_log_of_a_container_that_is_kept_stays_until_the_prune_and_grows_no_more() -> None:
+    """Ten containers a day's part, each a byte a second for 500 s; a prune at 6,000 s takes the six logs then there."""
+    plan = Plan(pool(), (kind(every(1000.0), Constant(500.0), log_bytes_per_day=DAY_SECONDS, kept_share=1.0),),
+                upkeep=Upkeep(prune_seconds=6_100.0))
+    _, run = ran(plan, days=0.2, sample_seconds=100.0)
+    logs = dict(zip(run.seconds.tolist(), run.volume_used.tolist(), strict=True))
+    starts = {at: sum(start <= at for start in run.arrived["web"]) for at in (6_000.0, 6_200.0, 8_700.0)}
+    writes = {at: logs[at] - EMPTY.volume_bytes for at in starts}
+    settled = sum(start + 500 <= 6_000.0 for start in run.arrived["web"])
+    assert writes[6_000.0] >= 500.0 * settled > 0
+    assert writes[6_200.0] < 500.0 + 2 * 1024, "all but the one that still runs are gone"
+    later = [start for start in run.arrived["web"] if 6_100.0 < start + 500 <= 8_700.0]
+    assert writes[8_700.0] >= 500.0 * len(later)
+
+
 # -- random streams ---------------------------------------------------------------------------------------
 
 def varied(name: str = "web", per_day: float = 300.0) -> ContainerClass:

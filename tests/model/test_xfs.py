@@ -57,6 +57,27 @@ def test_the_layout_is_that_of_mkfs(chunk: int) -> None:
     assert geometry.groups == 16
 
 
+@pytest.mark.parametrize("device", [10 * GIB, 3 * GIB])
+@pytest.mark.parametrize("chunk", [64 * KIB, 192 * KIB, 384 * KIB, 768 * KIB, 1536 * KIB, 48 * MIB, 64 * MIB])
+def test_nothing_lies_beyond_the_device_whatever_the_data_block(chunk: int, device: int) -> None:
+    """Groups begin at whole stripes: where these do not divide the device, the last group is shorter."""
+    geometry = xfs_geometry(device, chunk)
+    assert 0 <= device - geometry.device_bytes < 16 * MIB, "less than the least group is given up"
+    assert sum(map(geometry.blocks_of, range(geometry.groups))) == geometry.blocks
+    disk = Disk()
+    xfs = Xfs(geometry, disk.write, disk.discard)
+    xfs.mount()
+    xfs.make_folders("a")
+    xfs.create("a/file", 3000)
+    xfs.unmount()
+    xfs.mount()
+    xfs.trim()
+    assert (max(disk.blocks) + 1) * BLOCK_BYTES <= geometry.device_bytes
+    assert max(offset + length for offset, length in disk.discarded) <= geometry.device_bytes
+    kept = geometry.device_bytes - sum(length for _, length in disk.discarded)
+    assert xfs.used_bytes == kept, "all that is free was discarded, and nothing twice"
+
+
 def test_a_plain_disk_has_four_groups_and_no_stripe() -> None:
     geometry = xfs_geometry(4 * GIB, None)
     assert (geometry.groups, geometry.stripe_blocks) == (4, 1)

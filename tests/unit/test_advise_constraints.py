@@ -118,6 +118,30 @@ def test_a_driver_that_is_disabled_by_default_weighs_more_than_one_that_is_depre
     assert [balance(docker) for docker in ("18.06", "20.10", "24.0")] == [0, -1, -2]
 
 
+def test_a_version_that_is_told_too_shortly_leaves_its_rule_open() -> None:
+    """CentOS 7.9 has 3.10.0-1160, and its first kernels were older than what overlay2 needs."""
+    for kernel, out in (("3.10", set()), ("3.10.0", set()), ("3.10.0-327", OVERLAY2), ("3.10.0-1160", set()),
+                        ("2.6", OVERLAY2)):
+        assert excluded(profile(purpose="test", kernel=kernel, distribution="centos")) == out, kernel
+    open_rules = {one.rule.id for one in applicable(profile(kernel="3.10", distribution="centos")) if one.open}
+    assert "overlay2-kernel-of-red-hat" in open_rules
+    assert excluded(profile(purpose="test", docker="25")) == DEVICEMAPPER
+
+
+def test_loop_files_are_spoken_against_in_tests_too() -> None:
+    ranking = by_documentation(profile(0.2, purpose="test", docker="17.06", distribution="centos"))
+    place = {one.option: one.place for one in ranking.ranked}
+    assert place[Option("direct-lvm", "layer")] < place[Option("loop-lvm", "layer")]
+
+
+def test_devicemapper_on_a_distribution_that_is_not_listed_has_a_word_against_it() -> None:
+    def balance(distribution: str) -> int:
+        ranking = by_documentation(profile(docker="18.06", distribution=distribution))
+        return next(one.balance for one in ranking.ranked if one.option == Option("direct-lvm", "layer"))
+
+    assert balance("sles") == balance("other") == balance("centos") - 1
+
+
 def test_what_the_documentation_only_notes_counts_nothing() -> None:
     ranking = by_documentation(profile(0.9, writes={"image": 0.5}, space={"small_files": 9, "log_lines": 9},
                                        docker="29.0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import math
@@ -50,6 +51,12 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Told(0 if code is None else int(code), said.out, said.err)
 
     return run
+
+
+def run_files(run: Path) -> dict[str, str]:
+    """A job file for each cell run, another one for each arm."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    return {result["key"]: f"[{result['arm']}]" for result in manifest["results"]}
 
 
 def test_looks_are_those_of_the_rules_and_take_no_run(tmp_path: Path, lab: Lab) -> None:
@@ -231,6 +238,49 @@ def test_different_work_is_not_compared(tmp_path: Path, lab: Lab) -> None:
     told = lab(runs.build(tmp_path / "run", edit=runs.worse("application_bytes", 2.0, phase="write")))
     assert told.code == 4
     assert "the two sides did different work" in told.err
+
+
+def test_more_repetitions_are_not_advised_for_what_they_cannot_settle(tmp_path: Path, lab: Lab) -> None:
+    slow = runs.worse("duration", 1.2, phase="write")
+    other = runs.worse("application_bytes", 2.0, phase="write")
+    told = lab(runs.build(tmp_path / "run", edit=lambda row: slow(other(row))))
+    assert told.code == 4
+    assert "lab run" not in told.out
+    assert "may be settled" not in told.out
+
+
+def test_a_cell_that_neither_side_measured_is_inconclusive_and_named(tmp_path: Path, lab: Lab) -> None:
+    """As of a run with --only."""
+    run = runs.build(tmp_path / "run", edit=lambda row: row if row["workload"] == "fio" else None)
+    told = lab(run)
+    assert told.code == 4
+    assert "direct-lvm.layer.files was measured on neither side" in told.err
+
+
+def test_a_phase_that_one_side_lacks_is_inconclusive_though_only_whole_cells_are_gated(tmp_path: Path,
+                                                                                       lab: Lab) -> None:
+    def edit(row: dict[str, Any]) -> dict[str, Any] | None:
+        lacks = row["phase"] == "write" and row["metric"] == "storage_growth" and row["arm"] == "candidate"
+        return None if lacks else row
+
+    (tmp_path / "rules.yaml").write_text("ignore: [storage_growth]\n")
+    told = lab(runs.build(tmp_path / "run", edit=edit), "--rules", tmp_path / "rules.yaml")
+    assert told.code == 4
+    assert "direct-lvm.layer.files has values only in the baseline: write storage_growth" in told.err
+    assert lab(runs.build(tmp_path / "whole"), "--rules", tmp_path / "rules.yaml").code == 0
+
+
+def test_arms_that_drop_caches_differently_are_not_compared(tmp_path: Path, lab: Lab) -> None:
+    run = runs.build(tmp_path / "run", edit=runs.worse("write_bandwidth", 2.0))
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["drop_caches"] = {"fio": False, "new": True}
+    manifest["baseline"]["drop_caches"] = {"fio": True}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    told = lab(run)
+    assert told.code == 4
+    assert "drop_caches.fio is 'True' in the baseline and 'False' in the candidate" in told.err
+    assert "drop_caches.new" not in told.err, "a workload that only one side has is told as a cell"
+    assert lab(run, "--accept", "drop_caches.fio").code == 0
 
 
 # -- two runs ------------------------------------------------------------------------------------------------------
@@ -440,5 +490,14 @@ def test_the_self_test_takes_only_the_same_scenario_twice(tmp_path: Path, lab: L
         told = lab("--self-test", odd)
         assert told.code == 2
         assert says in told.err
+    files = run_files(aa)
+    for key, job in files.items():
+        (aa / "raw" / key / "jobs.fio.gz").write_bytes(gzip.compress(job.encode()))
+    told = lab("--self-test", aa)
+    assert told.code == 2
+    assert "the arms ran different fio jobs" in told.err
+    for key in files:
+        (aa / "raw" / key / "jobs.fio.gz").write_bytes(gzip.compress(b"[job]"))
+    assert lab("--self-test", aa).code == 0
     assert "measured elsewhere" in lab("--self-test", aa, runs.build(tmp_path / "far", commit="4567def", seed=2)).err
     assert "the same table" in lab("--self-test", aa, aa).err

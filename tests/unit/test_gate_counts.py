@@ -16,6 +16,7 @@ from lab.gate.counts import (
     late_bytes,
     with_totals,
     without_different_work,
+    without_other_amounts,
 )
 from lab.gate.rows import Row, Status
 from lab.gate.rules import Rules
@@ -111,6 +112,31 @@ def test_different_work_is_not_compared() -> None:
     assert told["write", "storage_growth"].status is Status.INCONCLUSIVE
     assert told[WHOLE_CELL, "storage_growth_peak"].status is Status.INCONCLUSIVE
     assert told["read", "storage_growth"].status is Status.NONE
+
+
+@pytest.mark.parametrize(("moved", "grew", "status"), [
+    (1.2, 1.2, Status.INCONCLUSIVE), (0.8, 0.8, Status.INCONCLUSIVE), (1.0, 1.2, Status.REGRESSION),
+    (0.8, 1.2, Status.REGRESSION), (1.2, 0.8, Status.BETTER), (1.2, 1.0, Status.NONE)])
+def test_a_job_that_moved_more_and_grew_more_is_open_and_one_that_grew_all_the_same_is_a_regression(
+        moved: float, grew: float, status: Status) -> None:
+    """Jobs that are limited by time: the faster storage takes more, which is no fault of its."""
+    usual = [500 * MIB] * 3
+    made = [growth("job", usual, [grew * one for one in usual]),
+            growth("job", usual, [moved * one for one in usual], "io_bytes")]
+    rows = without_other_amounts(judge_counts(with_totals(made), Rules(), {"c": BLOCK}), made)
+    told = {(row.quantity.phase, row.quantity.metric): row.status for row in rows}
+    assert told["job", "storage_growth"] is status
+    assert told[WHOLE_CELL, "storage_growth_peak"] is status
+
+
+def test_a_job_that_only_reads_excuses_no_growth() -> None:
+    usual = [500 * MIB] * 3
+    made = [growth("job", usual, [1.2 * one for one in usual]),
+            growth("job", usual, [1.3 * one for one in usual], "io_bytes"),
+            growth("job", usual, [1.3 * one for one in usual], "read_bandwidth"),
+            growth("job", [0] * 3, [0] * 3, "write_bandwidth")]
+    rows = without_other_amounts(judge_counts(with_totals(made), Rules(), {"c": BLOCK}), made)
+    assert {row.status for row in rows if row.quantity.metric == "storage_growth"} == {Status.REGRESSION}
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf])

@@ -73,14 +73,13 @@ def test_what_is_too_small_for_ten_pairs_is_left_open_and_not_passed(tmp_path: P
                               edit=runs.worse("write_bandwidth", 1 / 1.1)))
     found = only(run, rules=Rules(ignore=frozenset({"duration", "write_latency_p99"})))
     assert found.left_open >= 5
-    assert found.left_open + found.found.alarms <= 20
     for one in found.timings:
         assert one.worse is not None
         assert one.smallest_effect is not None
         assert one.worse < one.smallest_effect or one.found >= 10
 
 
-@pytest.mark.parametrize(("share", "least", "most"), [(0.5, 0, 8), (2.0, 18, 20)])
+@pytest.mark.parametrize(("share", "least", "most"), [(0.25, 0, 6), (2.0, 18, 20)])
 def test_what_should_be_found_four_times_in_five_is_found_more_often_above_and_less_often_below(
         tmp_path: Path, share: float, least: int, most: int) -> None:
     """In five runs of known noise, the slow-down is set to a share of what the run without one says is found."""
@@ -129,6 +128,13 @@ def test_one_pair_has_no_spread(tmp_path: Path) -> None:
 def test_more_pairs_than_there_are_is_bad_input(tmp_path: Path) -> None:
     run = open_run(runs.build(tmp_path / "few", repetitions=4))
     with pytest.raises(InputError, match="4 pairs; 10 are to be drawn"):
+        prove(run, Rules(), pairs=10, seed=1)
+
+
+def test_too_few_different_draws_are_bad_input(tmp_path: Path) -> None:
+    """Ten of ten pairs are one draw, however often it is drawn."""
+    run = open_run(runs.build(tmp_path / "ten", repetitions=10))
+    with pytest.raises(InputError, match="10 pairs; 1 different draw of 10 are in them, and 20 are to be made"):
         prove(run, Rules(), pairs=10, seed=1)
 
 

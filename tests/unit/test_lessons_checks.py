@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lab.analysis.reference_parts import facts_of
@@ -76,6 +78,7 @@ def test_a_number_is_graded(numeric: dict[str, tuple[Check, float]], name: str) 
     check, right = numeric[name]
     assert check(right).startswith("Right: it is "), check(right)
     assert check(np.float64(right)) == check(right) == check(Fraction(float(right)))
+    assert check(pd.Series([right])) == check(np.array(right)) == check(Decimal(float(right))) == check(right)
     assert check(None) == "No answer yet."
     for wrong in (right + max(2.0, abs(right)), -right - 3, 1e12):
         assert check(wrong).startswith("Not yet. "), (wrong, check(wrong))
@@ -94,9 +97,21 @@ def test_an_absurd_answer_is_not_right_and_ends_in_the_same_hint(numeric: dict[s
         assert len(told) < len(hint) + 80
 
 
-def ratio_table(low: float, high: float, n: int = 5) -> Any:
-    import pandas as pd
+def test_one_factor_alone_is_not_the_product() -> None:
+    ratios, job = loop_or_direct.ratios(open_run(RESULTS / "reference" / "reference")), "rand-write-4k-fdatasync, write"
+    for asks in (loop_or_direct.LOOP.asks, loop_or_direct.BLOCK.asks):
+        factor = loop_or_direct.ratio_of(ratios, job, asks)
+        assert factor is not None
+        assert checks.both_from_parts(ratios, factor.centre, job=job).startswith("Not yet. "), asks
 
+
+def test_an_answer_of_several_numbers_is_shown_on_one_line() -> None:
+    told = checks.graded_number(pd.Series([1.0, 2.0]), 1.0, "One number.")
+    assert told.startswith("Not yet: ")
+    assert "\n" not in told
+
+
+def ratio_table(low: float, high: float, n: int = 5) -> Any:
     return pd.DataFrame({"job": ["j"], "asks": ["the loop device"], "numerator": ["a"], "denominator": ["b"],
                          "n": [n], "ratio": [0.5], "low": [low], "high": [high], "ratio (95 % interval)": [""]})
 

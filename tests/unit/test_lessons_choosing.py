@@ -96,6 +96,8 @@ def test_the_lesson_reads_the_advices_own_document() -> None:
     table = choosing.jobs(told, "direct-lvm", "layer")
     right = math.exp((table["weight"] * np.log(table["ratio"])).sum() / table["weight"].sum())
     assert choosing_checks.score_from_jobs(told, right, label="direct-lvm", data="layer").startswith("Right: ")
+    arithmetic = float(np.average(table["ratio"], weights=table["weight"]))
+    assert choosing_checks.score_from_jobs(told, arithmetic, label="direct-lvm", data="layer").startswith("Not yet. ")
 
 
 CHECKS: dict[str, tuple[Callable[[Any], str], Any]] = {

@@ -17,8 +17,8 @@ from lab.scenario import load_scenario
 from lab.store import open_run
 
 ROOT = Path(__file__).parents[2]
-LESSONS = ("01_layers", "02_thin_pool", "03_loop_or_direct", "04_copy_up", "05_choosing", "06_layer_or_volume",
-           "08_capacity_planning", "09_metadata", "10_regressions")
+LESSONS = ("00_start_here", "01_layers", "02_thin_pool", "03_loop_or_direct", "04_copy_up", "05_choosing",
+           "06_layer_or_volume", "07_calibration", "08_capacity_planning", "09_metadata", "10_regressions")
 OF_PLANS = ("08_capacity_planning",)
 """Those that rest on plans; their first cells are tested beside their logic."""
 
@@ -76,9 +76,18 @@ def test_a_lesson_ends_with_exercises_that_are_checked(name: str) -> None:
     code = texts(name, "code")
     graded = [cell for cell in code if "answer = None" in cell]
     assert 2 <= len(graded) <= 3
-    assert all("\nchecks." in cell for cell in graded)
+    assert all(re.search(r"\n(run_)?checks\.", cell) for cell in graded)
     told = "\n".join(texts(name, "markdown"))
     assert [f"**{number}.**" in told for number in range(1, len(graded) + 1)] == [True] * len(graded)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_ends_with_what_comes_next_and_its_links_lead_somewhere(name: str) -> None:
+    cells = texts(name, "markdown")
+    assert notebook(name)["cells"][-1]["cell_type"] == "markdown"
+    assert re.search(r"(^|\n)Next: .*\]\(", cells[-1])
+    linked = re.findall(r"\]\(([^)#]+)\)", "\n".join(cells))
+    assert [link for link in linked if not (ROOT / "notebooks" / link).is_file()] == []
 
 
 @pytest.mark.parametrize("name", LESSONS)

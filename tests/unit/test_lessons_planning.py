@@ -17,7 +17,7 @@ from lab.lessons import checks, planning, planning_figures, planning_widgets
 from lab.lessons.planning import Choice
 from lab.plan.host import empty_storage, reserve_bytes
 from lab.plan.plan_file import load_plan, read_plan
-from lab.plan.precomputed import POINTS, Demand, Ensemble, Provenance, all_variants
+from lab.plan.precomputed import POINTS, Demand, Ensemble, Provenance, all_variants, read_ensembles
 from lab.plan.sizing import needed
 from lab.readers.parameters import read_parameters
 from lab.scenario import StorageSpec
@@ -285,6 +285,13 @@ def test_numbers_are_graded(ensemble: Ensemble, planned: Choice) -> None:
             assert check(wrong).startswith("Not yet. ")
         for absurd in ABSURD:
             assert check(absurd).startswith("Not yet")
+
+
+def test_the_estimate_of_the_lessons_plan_is_not_its_safe_side() -> None:
+    ci = planning.of_plan(read_ensembles(ROOT / "scenarios" / "plans", ROOT / "results" / "ensembles"), "ci-host")
+    found = planning.answer(ci, planning.as_planned(ci))
+    assert checks.size_at_risk(found, round(found.data.high / GIB, 2)).startswith("Right: ")
+    assert checks.size_at_risk(found, found.data.estimate / GIB).startswith("Not yet. ")
 
 
 def test_the_strongest_change_is_asked_for_by_name(ensemble: Ensemble, planned: Choice) -> None:

@@ -371,8 +371,8 @@ def test_growth_that_changed_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(("options", "says"), [
-    ({"horizon_days": 0.5}, "a horizon of 0.5 days"),
-    ({"horizon_days": math.nan}, "a horizon of nan days"),
+    ({"horizon_days": 0.5}, r"a horizon \(--days\) of 0.5 days"),
+    ({"horizon_days": math.nan}, r"a horizon \(--days\) of nan days"),
     ({"horizon_days": 30, "paths": 0}, "0 paths"),
     ({"horizon_days": 30, "seed": -1}, "seed -1"),
     ({"horizon_days": 30, "block_cells": 31}, "blocks of 31 days; 1 to 30"),

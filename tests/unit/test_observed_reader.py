@@ -328,10 +328,27 @@ def test_malformed_lines_amid_good_ones_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_failed_pool_is_no_empty_one(tmp_path: Path) -> None:
-    text = plain([1, 2]) + f"{iso(START + 2 * HOUR)} docker-pool: 0 209715200 thin-pool Fail\n"
-    observed = read(tmp_path, text)
-    assert blocks(observed) == [1, 2]
-    assert said(observed) == {"failed pool": (3,)}
+    failed = f"{iso(START + 2 * HOUR)} docker-pool: 0 209715200 thin-pool Fail\n"
+    after = f"{iso(START + 3 * HOUR)} {status(3)}\n"
+    observed = read(tmp_path, plain([1, 2]) + failed + after)
+    assert blocks(observed) == [1, 2, 3]
+    assert said(observed)["failed pool"] == (3,)
+
+
+@pytest.mark.parametrize(("last", "told"), [
+    ("docker-pool: 0 209715200 thin-pool Fail", "shows Fail in its last sample"),
+    (status(2, mode="ro", metadata=524288), "is read-only in its last sample")])
+def test_a_log_that_ends_with_a_broken_pool_forecasts_nothing(tmp_path: Path, last: str, told: str) -> None:
+    with pytest.raises(ReaderError, match=told) as caught:
+        read(tmp_path, plain([1, 2]) + f"{iso(START + 2 * HOUR)} {last}\n")
+    assert f"{tmp_path / 'pool.log'}:3" in str(caught.value)
+    assert "lvconvert --repair" in str(caught.value)
+
+
+def test_samples_of_a_pool_without_metadata_are_those_of_a_full_one(tmp_path: Path) -> None:
+    spent = f"{iso(START + 2 * HOUR)} {status(2, mode='ro', metadata=524288)}\n"
+    observed = read(tmp_path, plain([1, 2]) + spent + f"{iso(START + 3 * HOUR)} {status(3)}\n")
+    assert observed.frame["full"].tolist() == [False, False, True, False]
 
 
 def test_a_device_without_a_table_is_passed_over(tmp_path: Path) -> None:

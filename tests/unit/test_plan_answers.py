@@ -12,7 +12,8 @@ from scipy.stats import binom, norm
 
 from lab.model.arrivals import DAY_SECONDS
 from lab.model.volume_group import VolumeGroup
-from lab.plan.answers import Chance, days_of, rank_interval
+from lab.plan.answers import Chance, alerts, days_of, rank_interval
+from lab.plan.ensemble import LIMITS, NEVER, Outcome, Peaks, Replication
 from lab.plan.growing import MONTH_DAYS, arrivals_of
 from lab.plan.levers import difference
 from lab.plan.sizing import (
@@ -27,6 +28,23 @@ from lab.plan.sizing import (
 from lab.scenario import StorageSpec
 
 INF = math.inf
+
+
+def limited(alert: float, at: float) -> Replication:
+    """A replication whose alert came, and whose first refusal was, so many days after its begin."""
+    first = {name: NEVER for name in LIMITS} | {"refused": at * DAY_SECONDS}
+    outcome = Outcome(first, (NEVER,) * 3, (alert * DAY_SECONDS,), Peaks(1, 1, 0, 1), 0, np.zeros((3, 2)))
+    return Replication(0, outcome, outcome.peaks, {})
+
+
+def test_an_alert_is_worth_what_comes_after_it_and_what_came_before_it_is_told_apart() -> None:
+    runs = [limited(2.0, 5.0), limited(3.0, 3.0), limited(4.0, 1.0), limited(NEVER, 6.0), limited(7.0, NEVER),
+            limited(NEVER, NEVER)]
+    (found,) = alerts(runs, [80])
+    assert (found.raised.hits, found.raised.n) == (4, 6)
+    assert (found.in_time, found.missed) == (2, 2), "at the same moment counts as after it"
+    assert (found.soonest, found.median) == (0.0, 0.0)
+    assert alerts(runs[2:4], [80])[0].median is None
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -20,6 +20,7 @@ from lab.plan.document import document
 from lab.plan.fan_chart import BANDS, fans
 from lab.plan.plan_file import load_plan, read_plan
 from lab.plan.planning import Answers, Effort, answer, group_for
+from lab.plan.words import verdict
 from lab.plan.workers import workers
 from lab.readers.parameters import read_parameters
 
@@ -96,7 +97,8 @@ def test_the_answers_fit_together(small: Answers) -> None:
     assert refused["any of these"] >= max(refused.values())
     days = [one["reached"] for one in found["days"]]
     assert days == sorted(days, reverse=True)
-    assert found["needed"]["data"]["low"] <= found["needed"]["data"]["estimate"] <= found["needed"]["data"]["high"]
+    assert (found["needed"]["data"]["low"], found["needed"]["data"]["high"]) == (None, None), "12 replications"
+    assert small.data.low <= small.data.estimate <= small.data.high
     peaks = [one.demand.data_bytes for one in small.replications]
     assert found["needed"]["data_bytes"] >= max(peaks) / 0.9
     assert found["needed"]["metadata"]["wanted_bytes"] >= found["needed"]["metadata"]["kernel_bytes"]
@@ -202,8 +204,8 @@ def test_the_script_makes_the_pool_that_was_told(small: Answers, tmp_path: Path)
     group = group_for(small)
     assert group is not None
     lines = done.stdout.splitlines()
-    assert f"-n thinpool -l {group.data_extents} docker" in lines[0]
-    assert f"-n thinpoolmeta -l {group.metadata_extents} docker" in lines[1]
+    assert f"-n thinpool -L {4 * group.data_extents}m docker" in lines[0]
+    assert f"-n thinpoolmeta -L {4 * group.metadata_extents}m docker" in lines[1]
     assert lines[2] == "lvconvert -y --zero n -c 128K --thinpool docker/thinpool --poolmetadata docker/thinpoolmeta"
     assert lines[-2] == "lvchange --monitor y docker/thinpool"
 
@@ -235,6 +237,24 @@ def test_other_pools_have_a_daemon_json_of_their_own(storage: str) -> None:
     assert ("create-pool.sh" in files) == storage.startswith("{")
 
 
+def test_logs_are_rotated_unless_the_plan_says_how_they_grow() -> None:
+    from lab.plan.ready_files import ready_files
+
+    rotated = json.loads(ready_files(answers_of(SMALL, 1))["daemon.json"])
+    assert rotated["log-opts"] == {"max-size": "10m", "max-file": "3"}
+    counted = SMALL.replace("    starts_per_day:", "    log_per_day: 1MiB\n    starts_per_day:", 1)
+    assert "log-opts" not in json.loads(ready_files(answers_of(counted, 1))["daemon.json"])
+
+
+def test_too_few_replications_have_no_interval_in_the_verdict() -> None:
+    assert "of 2 replications: too few for an interval" in verdict(answers_of(SMALL, 2))
+
+
+@pytest.mark.parametrize("chunk", ["192KiB", "48MiB"])
+def test_a_data_block_that_does_not_divide_dockers_device_is_planned_too(chunk: str) -> None:
+    assert answers_of(SMALL.replace("chunk_size: 128KiB", f"chunk_size: {chunk}").replace("3GiB", "30GiB"), 1).n == 1
+
+
 # -- what is refused ---------------------------------------------------------------------------------------
 
 def test_bad_input_is_told_by_file_and_line_and_writes_nothing(tmp_path: Path) -> None:
@@ -254,11 +274,33 @@ def test_a_plan_and_flags_are_not_mixed(tmp_path: Path) -> None:
         assert flags[0] in str(result.exception)
 
 
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    for flags, words in ((["--seconds", "5", "--replications", "4"], "--seconds does not go with --replications"),
+                         (["--workers", "1", "--cluster", "tcp://127.0.0.1:1"], "--workers does not go with --cluster"),
+                         (["--seconds", "nan"], "--seconds nan"), (["--seconds", "inf"], "--seconds inf")):
+        result = run(str(tmp_path / "small.yaml"), *flags)
+        assert isinstance(result.exception, InputError), flags
+        assert words in str(result.exception)
+
+
+def test_what_shows_only_when_the_host_is_made_is_told_by_the_flag() -> None:
+    for flags, words in ((["--pool", "1TiB", "--chunk-size", "64KiB", "--metadata", "4MiB"],
+                          "--metadata: metadata of 4 MiB do not hold"),
+                         (["--writes", "20GiB"], "--writes: workload containers: its steps fill")):
+        result = run(*flags, "--replications", "1", "--workers", "1")
+        assert isinstance(result.exception, InputError), flags
+        assert str(result.exception).startswith(words), result.exception
+
+
 def test_what_the_model_cannot_do_is_named() -> None:
     for there, instead, words in (
-            ("amount: 24MiB", "amount: 20GiB", "workload web: its steps fill"),
+            ("amount: 24MiB", "amount: 20GiB", r"plan\.yaml:\d+: workload web: its steps fill"),
             ("free: 128MiB", "metadata: 2MiB", None),
-            ("tags_per_month: 60", "shared_layers: 9", "image lab/app:1: shared_layers is 9; it has")):
+            ("    starts_per_day:", "    size: {lognormal: {median: 1, sigma: 50}}\n    starts_per_day:",
+             r"plan\.yaml:\d+: workload web: one container in ten has .* up to 1000 allowed"),
+            ("tags_per_month: 60", "shared_layers: 9",
+             r"plan\.yaml:\d+: image lab/app:1: shared_layers is 9; it has")):
         text = SMALL.replace(there, instead)
         if words is None:
             answers_of(text, 1)

@@ -90,6 +90,10 @@ def test_every_distribution_is_read(written: str, meant: object) -> None:
     ("    steps:", "    kept_share: 1.5\n    steps:", 8, "1.5 is too large, at most 1"),
     ("    steps:", "    busy_hours: [1, 2]\n    steps:", 8, "24 allowed"),
     ("storage: {storage: direct-lvm, chunk_size: 64KiB}", "storage: overlay2-ext4", 4, "free does not apply"),
+    ("chunk_size: 64KiB", "chunk_size: 128MiB", 3, "128 MiB cannot be simulated; up to 64 MiB allowed"),
+    ("chunk_size: 64KiB", "throttle: {iops: 100}", 3, "throttle is for a scenario"),
+    ("storage: {storage: direct-lvm, chunk_size: 64KiB}\npool: {data: 20GiB, free: 4GiB",
+     "storage: overlay2-ext4\npool: {data: 20GiB, min_free_space_percent: 20", 4, "the daemon refuses nothing there"),
     ("name: good", "name: good\ngrowth_percent_a_month: -1", 2, "-1 is too small"),
 ])
 def test_what_cannot_be_is_refused_with_file_and_line(there: str, instead: str, line: int, told: str) -> None:
@@ -119,7 +123,9 @@ def test_what_a_flag_cannot_be_is_refused_by_the_flags_name() -> None:
             (Flags(writes="20 MB"), "--writes", "'20 MB' is not a"), (Flags(lifetime="1"), "--lifetime", "no unit"),
             (Flags(starts_per_day=-5), "--starts-per-day", "-5 is too small"), (Flags(days=0), "--days", "0"),
             (Flags(storage="zfs"), "--storage", "unknown"), (Flags(vg_free="-1GiB"), "--vg-free", "-1GiB"),
-            (Flags(chunk_size="65KiB"), "--chunk-size", "65"), (Flags(prune_every="0d"), "--prune-every", "0")):
+            (Flags(updates="1KiB"), "--updates", "less than a page"), (Flags(metadata=""), "--metadata", ""),
+            (Flags(chunk_size="65KiB"), "--chunk-size", "65"), (Flags(prune_every=""), "--prune-every", ""),
+            (Flags(prune_every="0d"), "--prune-every", "0")):
         with pytest.raises(InputError) as caught:
             plan_of_flags(flags)
         assert str(caught.value).startswith(f"{flag}: "), caught.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_lvm_rounds_sizes_up_to_extents_and_a_loop_does_not() -> None:
 
 
 def test_metadata_too_small_for_an_empty_pool_are_refused() -> None:
-    with pytest.raises(InputError, match=r"pool.metadata: .* do not hold an empty pool"):
+    with pytest.raises(InputError, match=r"plan\.yaml:4: metadata of 4 MiB do not hold an empty pool"):
         planned_capacity(plan_of(TEXT.replace("100GiB", "1TiB, metadata: 4MiB")), PARAMETERS)
 
 
@@ -114,9 +115,11 @@ def test_the_size_with_its_reserve_is_just_enough(used_mib: int, left: float) ->
     assert not holds(int(blocks * 0.99))
 
 
-def test_a_lesser_share_to_keep_free_refuses_later() -> None:
-    """An empty pool that has to be free by more than it can be takes nobody."""
-    plan = plan_of(TEXT.replace("100GiB", "1GiB"))
-    capacity = planned_capacity(plan, PARAMETERS)
-    assert not Level(capacity).refuses
-    assert Level(replace(capacity, min_free_share=0.999)).refuses
+def test_the_daemon_refuses_from_the_share_on_that_has_to_be_free() -> None:
+    capacity = planned_capacity(plan_of(TEXT.replace("100GiB", "1GiB")), PARAMETERS)
+    for share in (0.05, 0.1, 0.3):
+        level = Level(replace(capacity, min_free_share=share))
+        level.add(0.0, math.floor((1 - share) * level.data_total) - level.data, 0.0, 0.0)
+        assert not level.refuses, share
+        level.add(0.0, capacity.chunk_bytes, 0.0, 0.0)
+        assert level.refuses, share

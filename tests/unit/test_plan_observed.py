@@ -114,7 +114,7 @@ def test_a_small_risk_is_told_from_more_paths(log: Path) -> None:
 def test_a_risk_that_no_number_of_paths_can_tell_is_refused(log: Path) -> None:
     refused = run("--observed", str(log), "--risk", "0.001").exception
     assert isinstance(refused, InputError)
-    assert "--risk: 0.001 % cannot be told from 100,000 paths (at least 0.008 %)" in str(refused)
+    assert "--risk: 0.001 % cannot be told from 100,000 paths (at least 0.016 %)" in str(refused)
 
 
 def test_the_tables_say_all_there_is_to_say(log: Path) -> None:
@@ -215,7 +215,8 @@ def test_flags_that_do_not_go_together_are_named(arguments: list[str], named: st
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--pool", "10"], "--pool: '10' is not a size"), (["--chunk-size", "96KiB"], "--chunk-size is 98304 B"),
-    (["--risk", "0"], "--risk is 0"), (["--risk", "60"], "--risk is 60"), (["--days", "0.5"], "a horizon of 0.5 days"),
+    (["--risk", "0"], "--risk is 0"), (["--risk", "60"], "--risk is 60"),
+    (["--days", "0.5"], "a horizon (--days) of 0.5 days"),
     (["--seed", "-1"], "seed -1"), (["--pool-name", "other"], "no sample tells of pool 'other'")])
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(log: Path, arguments: list[str], words: str) -> None:
     result = run("--observed", str(log), *arguments, "-o", str(log.parent / "out"))

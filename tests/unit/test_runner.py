@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from lab.analysis.noise import RepeatUntil, parse_repeat_until
 from lab.errors import CommandFailed, InputError
 from lab.order import Arms, Block, Job
 from lab.readers.raw_cell import CellRows
-from lab.records import ARM, BASELINE, CANDIDATE, MEASURED, Arm
+from lab.records import ARM, BASELINE, CANDIDATE, MEASURED, Arm, LabRef
 from lab.scenario import load_scenario
 from lab.store import Run, open_run
 
@@ -153,6 +154,26 @@ def test_the_folder_and_the_manifest_keep_both_scenarios(rig: Rig, arms: Arms, t
     assert run.manifest.baseline.sha256 != run.manifest.scenario.sha256
     assert set(run.manifest.baseline.cells) == set(run.manifest.cells)
     assert rig.seeds == {CANDIDATE: {8, 9}, BASELINE: {1001, 1002}}, "each arm's workloads take their own seed"
+
+
+def test_the_manifest_names_the_labs_commit_of_the_begin(
+        rig: Rig, arms: Arms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = iter(["at-begin", "later", "latest"])
+    monkeypatch.setattr(runner, "lab_ref", lambda: LabRef(version="1", commit=next(commits), dirty=False))
+    assert go(arms, tmp_path / "run").manifest.lab.commit == "at-begin"
+    assert go(arms, tmp_path / "run").manifest.lab.commit == "at-begin", "nothing was measured"
+    assert next(commits) == "latest", "asked once a runner"
+
+
+def test_fewer_repetitions_than_are_done_lose_none(rig: Rig, arms: Arms, tmp_path: Path) -> None:
+    """As `storage-gate.sh` asks for its first look again."""
+    go(arms, tmp_path / "run")
+    fewer = replace(arms, candidate=arms.candidate.model_copy(update={"repetitions": 1}))
+    run = go(fewer, tmp_path / "run")
+    assert set(run.measurements["repetition"]) == {1}
+    ran = len(rig.ran)
+    assert set(go(arms, tmp_path / "run").measurements["repetition"]) == {1, 2}
+    assert len(rig.ran) == ran, "nothing was measured again"
 
 
 def test_a_killed_run_of_two_arms_goes_on_with_what_is_left(rig: Rig, arms: Arms, tmp_path: Path) -> None:

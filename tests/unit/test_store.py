@@ -74,6 +74,20 @@ def test_rows_are_kept_once_when_a_run_is_closed_and_goes_on(tmp_path: Path) -> 
     assert list(open_run(folder).measurements["value"]) == [0.0, 1.0, 7.0]
 
 
+def test_fewer_cells_than_are_done_make_other_tables_and_lose_nothing(tmp_path: Path) -> None:
+    """As where a run of 20 repetitions is asked for its first 10: the others stay done, rows and all."""
+    folder = closed_run(tmp_path / "r", ("k1", "k2", "k3"))
+    writer = RunWriter(folder)
+    done = writer.journal()
+    writer.close(manifest(done[:1], folder.name))
+    assert list(open_run(folder).measurements["value"]) == [0.0]
+    again = RunWriter(folder)
+    assert [item.key for item in again.journal()] == ["k1", "k2", "k3"]
+    again.close(manifest(again.journal(), folder.name))
+    assert list(open_run(folder).measurements["value"]) == [0.0, 1.0, 2.0]
+    assert not list((folder / "raw").rglob("*.parquet"))
+
+
 def test_a_cell_measured_again_replaces_its_rows_in_the_tables(tmp_path: Path) -> None:
     folder = closed_run(tmp_path / "r")
     writer = RunWriter(folder)
