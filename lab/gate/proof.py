@@ -201,4 +201,5 @@ def _sentence(one: StorageProof, told: Proof) -> str:
     rate = one.found
     return (f"{one.storage}, {what}: {most}; the gate found a regression in {rate.alarms} of {rate.trials} "
             f"draws of {told.pairs} from {told.measured} pairs ({100 * rate.low:.0f} to {100 * rate.high:.0f} %, if "
-            f"draws were independent), more pairs asked for in {one.left_open}; of all pairs it says {one.whole.value}.")
+            f"draws were independent), more pairs asked for in {one.left_open}; of all pairs it says "
+            f"{one.whole.value}.")

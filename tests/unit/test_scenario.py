@@ -90,7 +90,8 @@ def test_the_proof_is_its_baseline_but_for_two_throttles_of_which_one_is_tighter
     def limits(scenario: Scenario) -> dict[str, int]:
         return {spec.label: spec.throttle.operations or 0 for spec in scenario.storages if spec.throttle is not None}
 
-    assert limits(plain)["detectable"] == limits(plain)["twice"] > limits(slowed)["detectable"] > limits(slowed)["twice"]
+    before, after = limits(plain), limits(slowed)
+    assert before["detectable"] == before["twice"] > after["detectable"] > after["twice"]
     same = {"storages": plain.storages,
             **{key: getattr(plain, key) for key in ("name", "question", "path", "text", "sha256")}}
     assert slowed.model_copy(update=same) == plain

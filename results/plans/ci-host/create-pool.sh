@@ -9,10 +9,10 @@
 #   vgcreate docker /dev/DISK
 set -eu
 
-# Sizes in extents of 4 MiB.  With -l 95%VG and 1%VG, as Docker's documentation has it, next to nothing is left for
-# extensions: 95 + 1 + 1 for the spare.
-lvcreate --wipesignatures y -n thinpool -l 8693 docker
-lvcreate --wipesignatures y -n thinpoolmeta -l 2 docker
+# LVM rounds sizes up to whole extents.  With -l 95%VG and 1%VG, as Docker's documentation has it, next to nothing is
+# left for extensions: 95 + 1 + 1 for the spare.
+lvcreate --wipesignatures y -n thinpool -L 34772m docker
+lvcreate --wipesignatures y -n thinpoolmeta -L 8m docker
 
 # Data blocks of 512 KiB.  They cannot be changed later.  Without zeroing: containers do not see each other's blocks
 # through a file system.
