@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 
 from lab.analysis.markdown import code, paragraph, table
 from lab.analysis.reference_parts import percent
 from lab.analysis.reference_runs import AA, SHOWN, missing_sentence, runs_table
-from lab.analysis.words import counted, joined, metric_words
+from lab.analysis.words import joined, metric_words
 from lab.analysis.written_page import PageFigure, Section, WrittenPage
 from lab.errors import InputError
 from lab.gate import shown
@@ -123,10 +122,9 @@ def _slowed(runs: GateRuns) -> Section:
     rows = [[code(one.storage), _held(one), f"{one.found.alarms} of {one.found.trials}",
              f"{percent(one.found.low)} to {percent(one.found.high)}", str(one.left_open), one.whole.value]
             for one in told.storages]
+    alike = ", and so both arms have one here" if all(one.before for one in told.storages) else ""
     free = [code(one.storage) for one in told.storages if one.control]
     without = f" {joined(free)} has none: what is found there is a false alarm." if free else ""
-    limit = ("And a limit only holds back what would have been faster: where the disk is as slow by itself, as it is "
-             "in some hours on a shared machine, the limit changes nothing.")
     return Section(title, [
         f"One run, `{SHOWN}/{PROOF}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
         "whose cells take turns; arms and storages differ by QEMU's limit on the VM's disks while their cells run."
@@ -136,25 +134,14 @@ def _slowed(runs: GateRuns) -> Section:
         "the gate does not pass, and asks for its next look. *All pairs*: what it says of them all. Draws share "
         "pairs, so that the interval is narrower than that of as many runs.",
         table(head, rows, words=2),
-        f"Timing by timing: how much worse the candidate was over all pairs; the worsening that {told.pairs} pairs "
-        f"find with a power of {told.power:.0%} in the noise of this very timing, resampled from the same pairs less "
-        "their mean; and in how many draws it was called a regression:",
-        _timings(told),
-        paragraph([_noise(runs.aa, runs.slowed), limit])])
-
-
-def _noise(aa: Run, slowed: Run) -> str:
-    """What a pair is off by in both runs, over the timings that both have."""
-    spreads = [pair_spreads(run, Rules()) for run in (aa, slowed)]
-    shared = set.intersection(*({(one.phase, one.metric) for one in own} for own in spreads))
-    if not shared:
-        return ""
-    usual, here = (median(spread for one, spread in own.items() if (one.phase, one.metric) in shared)
-                   for own in spreads)
-    return (f"In the {counted(len(shared), 'timing')} that the A/A run has too, a pair was off by {percent(here, 1)} "
-            f"on the median (standard deviation of the log-ratio), and there by {percent(usual, 1)}, in another hour "
-            "and with jobs of other lengths. What can be found grows in proportion: a self-test speaks for the noise "
-            "that it was made in.")
+        "Timing by timing: how much worse the candidate was over all pairs; what one pair is off by (standard "
+        "deviation of the log-ratio), here and in the A/A run, whose disks had no limit and whose jobs are "
+        f"shorter; the worsening that {told.pairs} pairs find with a power of {told.power:.0%} in the noise of this "
+        "very timing, resampled from the same pairs less their mean; and in how many draws it was called a regression:",
+        _timings(told, runs.aa),
+        "What can be found grows in proportion to what a pair is off by: a self-test speaks for the noise that it was "
+        "made in. A limit only holds back what would have been faster: where a disk is as slow by itself, as it is in "
+        f"some hours on a shared machine, the limit changes nothing{alike}."])
 
 
 def _held(one: StorageProof) -> str:
@@ -163,12 +150,19 @@ def _held(one: StorageProof) -> str:
     return f"{one.held_back}, the baseline's {one.before}" if one.before else one.held_back
 
 
-def _timings(told: Proof) -> str:
+def _timings(told: Proof, aa: Run) -> str:
+    usual = {(one.phase, one.metric): spread for one, spread in pair_spreads(aa, Rules()).items()}
     rows = []
     for one in told.storages:
         for timing in one.timings:
-            finds = "none" if timing.smallest_effect is None else percent(timing.smallest_effect, 1)
             rows.append([code(one.storage), code(timing.phase), metric_words(timing.metric),
-                         "–" if timing.worse is None else f"{100 * timing.worse:+.1f} %", finds,
+                         "–" if timing.worse is None else f"{100 * timing.worse:+.1f} %", _share(timing.spread),
+                         _share(usual.get((timing.phase, timing.metric))), _share(timing.smallest_effect, "none"),
                          f"{timing.found} of {one.found.trials}"])
-    return table(["storage", "phase", "timing", "worse by", f"{told.pairs} pairs find", "found"], rows, words=3)
+    head = ["storage", "phase", "timing", "worse by", "a pair is off by", "in the A/A run", f"{told.pairs} pairs find",
+            "found"]
+    return table(head, rows, words=3)
+
+
+def _share(value: float | None, nothing: str = "–") -> str:
+    return nothing if value is None else percent(value, 1)
