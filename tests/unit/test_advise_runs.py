@@ -17,6 +17,7 @@ from lab import cli
 from lab.advise.advice import Advice, advise
 from lab.advise.constraints import applicable
 from lab.advise.evidence import find_measured, read_measured
+from lab.advise.forecast import Forecast, forecast
 from lab.advise.jobs import job_shares
 from lab.advise.options import OPTIONS, STORAGES, Option, label_of
 from lab.advise.profile import Profile
@@ -26,6 +27,7 @@ from lab.advise.text import format_advice
 from lab.analysis.noise import parse_repeat_until
 from lab.errors import InputError
 from lab.order import Arms, plan
+from lab.readers.parameters import read_parameters
 from lab.records import MEASURED, SIMULATED, CellRecord, CellResult, LabRef, MachineRecord, Manifest, ScenarioRef
 from lab.scenario import load_scenario
 from lab.store import RunWriter, open_run
@@ -488,3 +490,28 @@ def test_the_reference_runs_are_missed_with_a_remedy(
     monkeypatch.chdir(tmp_path)
     assert lab(described(tmp_path, 0.5)) == 2
     assert "lab run scenarios/reference.yaml" in capsys.readouterr().err
+
+
+# -- what the forecast counts ------------------------------------------------------------------------------------
+
+
+def forecast_of(told: Profile, *options: Option) -> dict[Option, Forecast]:
+    found = forecast(told, options, read_parameters(None))
+    assert found is not None
+    return dict(found.by_option)
+
+
+def test_only_the_json_file_driver_keeps_logs_where_containers_are() -> None:
+    option, space = Option("overlay2-ext4", "layer"), {"log_lines": 100_000, "log_width": 200}
+    taken = {driver: forecast_of(profile(space=space, host={"log_driver": driver}), option)[option].taken_bytes
+             for driver in ("json-file", "journald")}
+    assert taken["json-file"] - taken["journald"] == pytest.approx(100_000 * 269, rel=0.02)
+
+
+def test_a_layer_that_is_full_says_nothing_of_work_in_a_volume() -> None:
+    """12 GiB do not fit into a device of 10 GiB, and do into a volume."""
+    layer, volume = Option("direct-lvm", "layer"), Option("direct-lvm", "volume")
+    found = forecast_of(profile(space={"written": 12 * 1024**3, "files": 12}), layer, volume)
+    assert found[layer].failed
+    assert found[volume].failed is None
+    assert found[volume].taken_bytes >= 12 * 1024**3
