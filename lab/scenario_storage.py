@@ -77,12 +77,12 @@ class StorageSpec(Part):
     discard: StrictBool = False
     """File systems below the containers are mounted with the option ``discard``."""
     throttle: Throttle | None = Field(default=None, repr=False)
+    """How QEMU slows the disks down while a cell runs; the storage is set up at full speed."""
 
     @property
     def extension_percent(self) -> int:
         """What LVM adds to the pool at a time; 0 where it never does: no LVM, or a threshold of 100 % (lvmthin(7))."""
         return 0 if self.autoextend_threshold == NEVER_EXTENDED else self.autoextend_percent or 0
-    """How QEMU slows the disks down while a cell runs; the storage is set up at full speed."""
 
     @property
     def driver(self) -> Literal["devicemapper", "overlay2"]:

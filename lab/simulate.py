@@ -22,6 +22,7 @@ from lab.model.host import CellFailed, Host, PhaseRecord, Process
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Parameters, storage_kind
 from lab.model.storage import Levels, PoolFull, build_storage
+from lab.model.xfs_geometry import LARGEST_CHUNK_BYTES
 from lab.order import Arms, Block, Job, plan_repetition
 from lab.readers.fio_job import parse_fio_jobs
 from lab.readers.image_archive import box_image, image_of
@@ -36,6 +37,7 @@ from lab.rig.identity import lab_ref
 from lab.scenario import Cell, FioWorkload, HostSpec, MachineSpec, Scenario, StepsWorkload
 from lab.scenario_records import cell_records, scenario_ref
 from lab.store import Row, RunWriter, write_atomically
+from lab.units import format_bytes
 
 Progress = Callable[[int, int, str], None]
 """Called with cells done, cells in all, and the next cell's id."""
@@ -52,6 +54,10 @@ def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
     if slowed := [spec.label for spec in scenario.storages if spec.throttle is not None]:
         raise InputError(f"storage {slowed[0]}: the model knows no throttle", where=str(scenario.path),
                          remedy="delete throttle, or measure it: `lab run`")
+    if large := [spec for spec in scenario.storages if (spec.chunk_size_bytes or 0) > LARGEST_CHUNK_BYTES]:
+        raise InputError(f"storage {large[0].label}: chunk_size {format_bytes(large[0].chunk_size_bytes or 0)} cannot "
+                         f"be simulated; up to {format_bytes(LARGEST_CHUNK_BYTES)} allowed", where=str(scenario.path),
+                         remedy="take a smaller one, or measure it: `lab run`")
     for workload in {cell.workload.name: cell.workload for cell in scenario.cells()
                      if not only or cell.id in only}.values():
         if isinstance(workload, FioWorkload):

@@ -128,6 +128,11 @@ def different_work(rows: Iterable[Row]) -> set[tuple[str, str]]:
             if row.quantity.metric == WORK and row.status is Status.INCONCLUSIVE}
 
 
+def comparable(rows: Iterable[Row], counts: Iterable[Row], comparisons: Iterable[Comparison]) -> list[Row]:
+    """The rows, but inconclusive where the sides' workloads did not do the same.  ``counts``: the judged counts."""
+    return without_other_amounts(without_different_work(rows, different_work(counts)), comparisons)
+
+
 def without_different_work(rows: Iterable[Row], different: set[tuple[str, str]]) -> list[Row]:
     """The rows, but inconclusive in those phases, and in all of their cells' totals."""
     cells = {cell for cell, _ in different}

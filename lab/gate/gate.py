@@ -7,15 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lab.analysis.words import counted, option
-from lab.gate.counts import (
-    block_bytes_of,
-    different_work,
-    judge_counts,
-    totals_of,
-    with_totals,
-    without_different_work,
-    without_other_amounts,
-)
+from lab.gate.counts import block_bytes_of, comparable, judge_counts, totals_of, with_totals
 from lab.gate.effects import PAIRED_METHOD, UNPAIRED_METHOD
 from lab.gate.fingerprint import Difference, differences, fingerprint
 from lab.gate.looks import next_look
@@ -106,8 +98,7 @@ def judge_rows(sides: Sides, rules: Rules, *, seed: int) -> list[Row]:
     """Every gated quantity that both sides have: timings, then counts."""
     counts = judge_counts(with_totals(sides.comparisons), rules, blocks_of(sides))
     timings = judge_timings(sides.comparisons, rules, paired=sides.paired, seed=seed)
-    comparable = without_different_work([*timings, *counts], different_work(counts))
-    return without_other_amounts(comparable, sides.comparisons)
+    return comparable([*timings, *counts], counts, sides.comparisons)
 
 
 def open_and_judge(runs: list[Run], rules: Rules, *, accept: Collection[str] = (), seed: int = SEED) -> Gate:

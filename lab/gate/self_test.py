@@ -24,14 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import InputError
 from lab.gate.aa_runs import aa_sides
-from lab.gate.counts import (
-    MOVING,
-    different_work,
-    judge_counts,
-    with_totals,
-    without_different_work,
-    without_other_amounts,
-)
+from lab.gate.counts import MOVING, comparable, judge_counts, with_totals
 from lab.gate.fingerprint import fingerprint
 from lab.gate.gate import blocks_of, judge_rows
 from lab.gate.holm import holm
@@ -238,8 +231,7 @@ def _count_alarms(sides: Sides, rules: Rules,
     for trial, row in enumerate(drawn.swapped):
         swapped = frozenset(r for r, change in zip(drawn.repetitions, row, strict=True) if change)
         judged = judge_counts([one.swapped(swapped) for one in counts], rules, blocks)
-        comparable = without_different_work(judged, different_work(judged))
-        for found in without_other_amounts(comparable, [one.swapped(swapped) for one in moved]):
+        for found in comparable(judged, judged, [one.swapped(swapped) for one in moved]):
             if found.status is Status.REGRESSION and found.quantity in alarms:
                 alarms[found.quantity][trial] = True
     return [(one, alarms[one.quantity]) for one in varied]

@@ -22,6 +22,9 @@ INODE_ALIGN_BLOCKS = 16
 _ROOT_BLOCKS = 6
 """Headers and roots, which the log cannot overlap; the free list is made around it."""
 
+LARGEST_CHUNK_BYTES = 64 * 1024**2
+"""A tenth of a group on Docker's devices of 10 GiB; what mkfs.xfs makes of larger data blocks is not modelled."""
+
 _LEAST_GROUP_BLOCKS = 16 * 1024**2 // BLOCK_BYTES
 _LOG_BYTES = 64 * 1024**2
 _LARGEST_LOG_UNIT_BYTES, _USUAL_LOG_UNIT_BYTES = 256 * 1024, 32 * 1024

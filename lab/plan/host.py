@@ -164,7 +164,6 @@ def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Param
     trims = variant.trim_seconds is not None and variant.spec.driver == "devicemapper"
     factors = _factors(work.size, plan.seed)
     number = plan.workload.index(work)
-    where = plan.where("workload", number, "steps")
     if factors[-1] > MAX_FACTOR:
         raise InputError(f"workload {work.name}: one container in ten has {factors[-1]:.3g} times its amounts, or "
                          f"more; up to {MAX_FACTOR:g} allowed", where=plan.where("workload", number, "size"),
@@ -174,11 +173,11 @@ def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Param
                                       work.kept_share > 0, parameters)) for one in factors)
     except (PoolFull, NoRoom):
         raise InputError(f"workload {work.name}: its steps fill the container's own file system, or 128 GiB of pool, "
-                         f"at {factors[-1]:.3g} times their amounts", where=where,
+                         f"at {factors[-1]:.3g} times their amounts", where=plan.where("workload", number, "steps"),
                          remedy="lower the amounts, or the spread of size") from None
     except KeyError as error:
         raise InputError(f"workload {work.name}: file {error} is not there when a step needs it",
-                         where=where) from None
+                         where=plan.where("workload", number, "steps")) from None
     arrivals = arrivals_of(work.starts_per_day, work.busy_hours, regular=work.arrivals == "regular",
                            growth=plan.growth_percent_a_month / 100)
     return ContainerClass(work.name, arrivals, work.lifetime, told, work.size if len(told) > 1 else None, work.image,

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from lab.errors import InputError
 from lab.model.arrivals import HOURS
+from lab.model.xfs_geometry import LARGEST_CHUNK_BYTES
 from lab.plan.distribution_keys import Factor, Lifetime
 from lab.scenario import StepsWorkload, StorageSpec
 from lab.scenario_files import BOX_IMAGES, find_image
@@ -25,9 +26,6 @@ from lab.units import format_bytes
 KERNEL_BYTES_PER_BLOCK = 48
 KERNEL_MIN_BYTES, KERNEL_MAX_BYTES = 2 * MiB, 16 * GiB
 """thin-provisioning.rst: 48 x data size / data block, at least 2 MiB, at most 16 GiB."""
-
-LARGEST_CHUNK_BYTES = 64 * MiB
-"""A tenth of one of the groups that mkfs.xfs makes on Docker's devices."""
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
 _OF_SCENARIOS = {"containers": "starts_per_day says how many", "rounds": "starts_per_day says how often",

@@ -100,6 +100,19 @@ def test_a_command_of_the_users_is_refused_by_name(tmp_path: Path) -> None:
         check_expressible(load_scenario(file))
 
 
+@pytest.mark.parametrize(("storage", "says"), [
+    ("{storage: direct-lvm, chunk_size: 128MiB}",
+     "storage direct-lvm: chunk_size 128 MiB cannot be simulated; up to 64 MiB"),
+    ("{storage: direct-lvm, throttle: {iops: 100}}", "storage direct-lvm: the model knows no throttle")])
+def test_a_storage_that_the_model_does_not_know_is_refused_by_name(tmp_path: Path, storage: str, says: str) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\nquestion: q?\nseed: 1\nmachine: {pool_disk: 40GiB}\n"
+                                     f"storages: [{storage}]\n"
+                                     "targets: [layer]\nworkload: [{name: w, steps: [start, remove]}]\n")
+    with pytest.raises(InputError, match=says):
+        simulate(load_scenario(tmp_path / "s.yaml"), tmp_path, Parameters(), repetitions=1, only=(),
+                 progress=lambda done, total, cell: None)
+
+
 def test_an_fio_job_that_the_model_cannot_follow_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "jobs.fio").write_text("[a]\nrw=write\nbs=4k\nsize=1m\nnumjobs=4\n")
     file = tmp_path / "own.yaml"
