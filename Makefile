@@ -8,15 +8,20 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A fresh Debian's python3 may lack venv; nothing else is needed before `lab doctor` can speak.
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is $$(python3 -V 2>&1); the lab needs 3.11 or newer" >&2; exit 3; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+# What tests, notebooks and lint need besides: no report waits for it.
+.venv/.ready: .venv/.installed
 	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .PHONY: quickstart
-quickstart: .venv/.ready ## Install what is missing, measure three storages in a VM, write a report
+quickstart: .venv/.installed ## Install what is missing, measure three storages in a VM, write a report
 	@$(LAB) doctor --install
 	@run=$$($(LAB) run scenarios/quickstart.yaml); status=$$?; [ -n "$$run" ] || exit $$status; \
 	 echo "The report:" && $(LAB) report "$$(tail -n 1 <<<"$$run")" && exit $$status
@@ -27,7 +32,7 @@ REFERENCE := results/repeated
 REFERENCE_RUNS := reference/reference reference/reference-traces reference/reference-small reference/autoextend \
 	validation/churn validation/deep validation/large validation/mixed
 .PHONY: reference
-reference: .venv/.ready ## Measure the reference, validation, A/A and throttled runs again (hours; goes on if interrupted)
+reference: .venv/.installed ## Measure the reference, validation, A/A and throttled runs again (hours; goes on if interrupted)
 	@$(LAB) doctor --install
 	@for run in $(REFERENCE_RUNS); do \
 	   name=$$(basename $$run); scenario=scenarios/$$name.yaml; \
@@ -50,7 +55,7 @@ ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (
 	@.venv/bin/python -c 'from pathlib import Path; from lab.plan.precomputed import write_ensembles; write_ensembles(Path("scenarios/plans"), Path("results/ensembles"))'
 
 .PHONY: plans
-plans: .venv/.ready ## Answer the shipped plans again, as results/plans has them (minutes, all cores)
+plans: .venv/.installed ## Answer the shipped plans again, as results/plans has them (minutes, all cores)
 	@for plan in scenarios/plans/*.yaml; do \
 	   $(LAB) plan $$plan --replications 300 -o results/plans/$$(basename $$plan .yaml) >/dev/null || exit; \
 	 done
@@ -85,7 +90,7 @@ lint: .venv/.ready ## Check style, types, import directions, and that notebooks 
 	.venv/bin/nbstripout --verify notebooks/*.ipynb
 
 .PHONY: box
-box: .venv/.ready ## Build the VM's box unless it is cached
+box: .venv/.installed ## Build the VM's box, and fetch the kernel for hosts without KVM, unless they are cached
 	@$(LAB) doctor --install
 	vagrant/build-box.sh --install
 

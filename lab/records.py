@@ -57,6 +57,18 @@ class MachineRecord(_Record):
     host_kernel: str
     host_cpus: int
 
+    @property
+    def provision(self) -> str:
+        """How it was provided, for a table: ``emulated (tcg)``, ``user-mode Linux (uml)``, ``virtualised (kvm)``."""
+        if self.emulated:
+            return f"emulated ({self.accelerator})"
+        return f"{'user-mode Linux' if self.on_uml else 'virtualised'} ({self.accelerator})"
+
+    @property
+    def on_uml(self) -> bool:
+        """Whether the guest's kernel was user-mode Linux."""
+        return self.accelerator == "uml"
+
 
 class ClockCheck(_Record):
     """The guest's clock against the host's, over one stretch of seconds.  ``drift`` is guest/host - 1."""

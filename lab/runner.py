@@ -32,11 +32,12 @@ from lab.records import (
     SamplerCost,
 )
 from lab.rig import drivers, pools, workloads
+from lab.rig.accelerator import as_begun, beyond_uml
 from lab.rig.clock import compare_clocks, read_clocks
 from lab.rig.identity import Identity, identify, lab_ref
 from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
-from lab.scenario import Cell, Scenario
+from lab.scenario import Cell, HostSpec, Scenario
 from lab.scenario_records import baseline_record, cell_records, drop_caches, scenario_ref
 from lab.store import Row, RunWriter, write_atomically
 
@@ -85,6 +86,7 @@ class Runner:
         refuse_other_arms(folder, arms)
         self._writer = RunWriter(folder)
         self._session = Session()
+        self._accelerator: str | None = None
         self._began = time.monotonic()
         self._done_here = 0
         self._lab = lab_ref()           # as it is now: it may have another commit by the end
@@ -94,6 +96,9 @@ class Runner:
             earlier = json.loads(state.read_text())
             self._started_utc = earlier["started_utc"]
             self._session.clock = [ClockCheck(**check) for check in earlier["clock"]]
+            self._accelerator = earlier.get("accelerator")
+        if (manifest := self._earlier()) is not None:
+            self._accelerator = manifest.machine.accelerator
         if arms.baseline is not None:
             write_atomically(folder / BASELINE_FILE, arms.baseline.text)
         write_atomically(folder / SCENARIO_FILE, arms.candidate.text)
@@ -141,7 +146,10 @@ class Runner:
         return repetition >= self._minimum and self._judged.ended
 
     def _run_blocks(self, blocks: Iterable[Block], finished: set[str]) -> None:
-        with open_machine(self._scenario.machine, self._say) as machine:
+        spec = self._scenario.machine
+        if not isinstance(spec, HostSpec):
+            spec = as_begun(spec, self._accelerator, where=str(self._writer.path))
+        with open_machine(spec, self._say, beyond_uml(self._arms.scenarios.values())) as machine:
             self._resume(machine)
             for block in blocks:
                 jobs = [job for job in block.jobs if job.key not in finished]
@@ -162,6 +170,8 @@ class Runner:
         self._began = time.monotonic()          # for the time left: booting is no cell's
         self._clock_began = read_clocks(machine.machine)
         self._session.identity = identify(machine.machine, machine.provided)
+        self._accelerator = machine.provided.accelerator
+        self._remember()
 
     # -- a block ------------------------------------------------------------------
 
@@ -326,10 +336,15 @@ class Runner:
             seconds=session.seconds or (earlier.seconds if earlier else {}),
             baseline=None if self._arms.baseline is None else baseline_record(self._arms.baseline),
             repeat_until=self._judged.record if self._judged is not None else None)
-        write_atomically(self._writer.path / "session.json", json.dumps(
-            {"started_utc": self._started_utc, "clock": [check.model_dump() for check in session.clock]}) + "\n")
+        self._remember()
         self._writer.close(manifest)
         return manifest
+
+    def _remember(self) -> None:
+        """What a resumed run must know of its beginning, even where this one is killed."""
+        write_atomically(self._writer.path / "session.json", json.dumps(
+            {"started_utc": self._started_utc, "accelerator": self._accelerator,
+             "clock": [check.model_dump() for check in self._session.clock]}) + "\n")
 
     def _earlier(self) -> Manifest | None:
         file = self._writer.path / "manifest.json"

@@ -66,10 +66,13 @@ class MachineSpec(Part):
     spare_disk_bytes: Size = Field(default=4 * GiB, alias="spare_disk", ge=GiB, le=16 * TiB)
     disks: Literal["full", "sparse"] = "full"
     """full: written once, the host ignores discards.  sparse: discards reach the host."""
+    accelerator: Literal["auto", "kvm", "uml", "tcg"] = Field(default="auto", repr=False)
+    """What the guest runs on; auto: the fastest that can do all that the scenario asks for.  No part of a key: a run
+    goes on with what it began on."""
 
     def key_content(self) -> dict[str, Any]:
         """What a content key holds of it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"accelerator"})
 
     def key_text(self) -> str:
         """What a set-up's key holds of it."""

@@ -65,7 +65,7 @@ def judged_section(material: Material) -> Section:
 
 def _run_row(one: PageRun | PlacedRun, role: str) -> list[str]:
     m = one.run.manifest
-    machine = (f"{'emulated' if m.machine.emulated else 'virtualised'} ({clean(m.machine.accelerator)}), "
+    machine = (f"{clean(m.machine.provision)}, "
                f"{m.machine.cpus} × {clean(m.machine.cpu_model)}, kernel of its host {clean(m.machine.host_kernel)}")
     changed = ", with uncommitted changes" if m.lab.dirty else ""
     return [f"`{SHOWN}/{one.name}`", role, clean(m.started_utc), machine,

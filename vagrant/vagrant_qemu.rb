@@ -33,6 +33,12 @@
 # is to go back: what was written to the qcow2 disks since the snapshot is lost at
 # every halt and up.  QEMU_RESUME= (empty) boots the disks as they are.
 #
+# Accelerators.  kvm where the processor has it; without it uml, user-mode Linux, where
+# its kernel is there (get-kernel.py); else tcg, QEMU in software.  On uml a machine is
+# the same box on the same disks, but: one processor; the kernel of get-kernel.py
+# instead of the box's; raw disks only, so that there are no snapshots and `up` boots;
+# a flush of the guest ends in the host's page cache (cache unsafe).  See uml.py.
+#
 # Files in the data directory, for other programs too: qemu.pid, qmp.sock (one
 # client at a time), qemu.json (what the process was started with), port (of ssh on
 # 127.0.0.1), console.log.
@@ -56,12 +62,14 @@ module VagrantQemu
     end
   end
 
+  UML = File.join(__dir__, 'uml.py')
+
   # Each option may also come from the environment as QEMU_<NAME>, which wins.
   class Config < Vagrant.plugin('2', :config)
     DEFAULTS = {
       memory: 2048,               # MiB
       cpus: 2,
-      accel: 'auto',              # auto, kvm or tcg
+      accel: 'auto',              # auto, kvm, uml or tcg
       cpu: nil,                   # host under kvm, else max
       disk_mode: nil,             # see above
       cache: 'writeback',         # of every disk: writeback and unsafe (which ignores the guest's
@@ -70,6 +78,7 @@ module VagrantQemu
       append: 'root=LABEL=vgroot rw net.ifnames=0 console=ttyS0 mitigations=off apparmor=0',
       clock: nil,                 # more kernel parameters, see tsc
       resume: nil,                # name of a snapshot with VM state that `up` starts from
+      fresh: nil,                 # 1: `up` on uml starts from the box's own root disk
       halt_limit: 90              # seconds until an unwilling machine is cut off
     }.freeze
     CACHES = { 'writeback' => 'cache.direct=off,cache.no-flush=off',
@@ -85,16 +94,13 @@ module VagrantQemu
         value = Integer(value, exception: false) if default.is_a?(Integer)
         instance_variable_set("@#{name}", value == '' ? nil : value)
       end
-      @accel = kvm? ? 'kvm' : 'tcg' if @accel == 'auto'
-      @cpu ||= @accel == 'kvm' ? 'host' : 'max'
-      @clock ||= @accel == 'tcg' ? tsc : ''
       @disks ||= {}               # name (also the serial number) => size
     end
 
     def validate(_machine)
       errors = %i[memory cpus halt_limit].reject { |n| instance_variable_get("@#{n}").to_i.positive? }
                                          .map { |n| "#{n} must be a positive number" }
-      errors << one_of(:accel, %w[kvm tcg]) << one_of(:aio, %w[threads io_uring native])
+      errors << one_of(:accel, %w[auto kvm uml tcg]) << one_of(:aio, %w[threads io_uring native])
       errors << one_of(:cache, CACHES.keys) << one_of(:disk_mode, [nil, *MODES])
       errors << 'aio native needs cache none' if @aio == 'native' && @cache != 'none'
       @disks.each do |name, size|
@@ -110,10 +116,23 @@ module VagrantQemu
       Integer(size[0..-2]) * UNITS.fetch(size[-1])
     end
 
-    # A /dev/kvm without vmx or svm in the processor's flags is a slow software
-    # scheme (PVM): TCG beats it.
-    def kvm?
-      File.writable?('/dev/kvm') && File.read('/proc/cpuinfo').match?(/^flags.*\b(vmx|svm)\b/)
+    # What this machine will run on, and the folder of the kernel of uml.  uml.py decides, for `lab doctor` too: it
+    # takes a second, and not every command of Vagrant asks.
+    def chosen
+      @chosen ||= begin
+        out, err, status = Open3.capture3('python3', UML, 'choose', @accel, @memory.to_s)
+        raise Error, err.strip.sub('uml.py: ', '') unless status.success?
+
+        JSON.parse(out)
+      end
+    end
+
+    def processor
+      @cpu || (chosen['accelerator'] == 'tcg' ? 'max' : 'host')
+    end
+
+    def kernel_parameters
+      "#{@append} #{@clock || (chosen['accelerator'] == 'tcg' ? tsc : '')}".strip
     end
 
     # Under TCG a guest reads the host's own time stamp counter.  On a busy host it
@@ -203,11 +222,18 @@ module VagrantQemu
       0
     end
 
+    # Does it run on user-mode Linux?  A machine that was made keeps to what it was made with.
+    def uml?
+      return true if @dir.join('uml.json').exist?
+
+      !@dir.join('root.qcow2').exist? && @config.chosen['accelerator'] == 'uml'
+    end
+
     # The mode of the disks that are there; the configured one before there are any.
     def disk_mode
       File.read(@dir.join('disk_mode')).strip
     rescue Errno::ENOENT
-      @config.disk_mode || 'snapshot'
+      @config.disk_mode || (uml? ? 'sparse' : 'snapshot')
     end
 
     def create_disks
@@ -216,10 +242,11 @@ module VagrantQemu
         raise Error, "This machine's disks were made in the mode #{disk_mode}, not #{@config.disk_mode}: " \
                      "`vagrant destroy` it first, or set QEMU_DISK_MODE=#{disk_mode}."
       end
+      check_accelerator
       missing = @config.disks.keys.reject { |disk| sized_right?(disk) }
       need_space(missing) if disk_mode == 'full'
       File.write(@dir.join('disk_mode'), "#{disk_mode}\n")
-      create_qcow2('root', '-b', box.directory.join('box.img').to_s, '-F', 'qcow2')
+      uml? ? create_root(box) : create_qcow2('root', '-b', box.directory.join('box.img').to_s, '-F', 'qcow2')
       missing.each do |disk|
         disk_mode == 'snapshot' ? create_qcow2(disk, @config.disks[disk]) : create_raw(disk)
       end
@@ -240,7 +267,8 @@ module VagrantQemu
         load(state) if state
         File.write(@dir.join('port'), hmp('info usernet')[/HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)/, 1])
         write_json('qemu.json', settings.merge(
-          'cache' => @config.cache, 'aio' => @config.aio, 'append' => "#{@config.append} #{@config.clock}".strip,
+          'uml_package' => uml_package,
+          'cache' => uml? ? 'unsafe' : @config.cache, 'aio' => @config.aio, 'append' => @config.kernel_parameters,
           'box' => @machine.box&.name, 'uuid' => @machine.id, 'resumed' => state
         ))
       rescue StandardError
@@ -268,9 +296,13 @@ module VagrantQemu
     end
 
     def powerdown
-      qmp(5) { |monitor| monitor.execute('system_powerdown') }
+      if uml?                                   # it has no power button
+        @machine.communicate.sudo('systemctl poweroff', error_check: false)
+      else
+        qmp(5) { |monitor| monitor.execute('system_powerdown') }
+      end
       wait_for_end(@config.halt_limit)
-    rescue Error
+    rescue Error, Vagrant::Errors::VagrantError
       false
     end
 
@@ -295,6 +327,7 @@ module VagrantQemu
     end
 
     def save(name)
+      refuse_snapshots
       raise Error, "#{name.inspect} will not do as a snapshot's name." unless SNAPSHOT.match?(name)
       return offline('-c', name) unless running?
 
@@ -311,6 +344,7 @@ module VagrantQemu
     # Goes back to the snapshot; the machine then runs unless `boot` is false.
     # Returns whether it goes on from saved memory.
     def restore(name, boot: true)
+      refuse_snapshots
       with_state = snapshots.fetch(name) { raise Error, "There is no snapshot #{name}." }.positive?
       if boot && with_state
         if running? && differences(name, read_json('qemu.json')).empty?
@@ -359,10 +393,41 @@ module VagrantQemu
       @dir.join("#{file}.part").rename(@dir.join(file))
     end
 
+    def refuse_snapshots
+      raise Error, 'user-mode Linux has no snapshots: QEMU_ACCEL=tcg has them.' if uml?
+    end
+
     # ---- disks ----
 
     def qcow2_disks
-      ['root', *(@config.disks.keys if disk_mode == 'snapshot')]
+      [*('root' unless uml?), *(@config.disks.keys if disk_mode == 'snapshot')]
+    end
+
+    def check_accelerator
+      raise Error, 'user-mode Linux has raw disks only: QEMU_DISK_MODE=sparse, or full.' if uml? && disk_mode == 'snapshot'
+
+      chosen = @config.chosen['accelerator']
+      return if uml? == (chosen == 'uml')
+
+      raise Error, "This machine was made for #{uml? ? 'uml' : 'kvm or tcg'}, and would run on #{chosen} now: " \
+                   '`vagrant destroy` it first, or set QEMU_ACCEL.'
+    end
+
+    # The box's root disk, raw, beside the box: the guest writes to a file over it.
+    def create_root(box)
+      @dir.join('root.cow').delete if @config.fresh && @dir.join('root.cow').exist?
+      raw = raw_root(box)
+      return if raw.exist?
+
+      part = Pathname("#{raw}.#{Process.pid}")
+      run('qemu-img', 'convert', '-O', 'raw', box.directory.join('box.img').to_s, part.to_s)
+      part.rename(raw)
+    ensure
+      part&.delete if part&.exist?
+    end
+
+    def raw_root(box)
+      box.directory.join('root.raw')
     end
 
     def file(disk)
@@ -418,7 +483,8 @@ module VagrantQemu
     # ---- snapshots ----
 
     def settings
-      { 'memory' => @config.memory, 'cpus' => @config.cpus, 'accel' => @config.accel, 'cpu' => @config.cpu,
+      { 'memory' => @config.memory, 'cpus' => uml? ? 1 : @config.cpus, 'accel' => @config.chosen['accelerator'],
+        'cpu' => @config.processor,
         'disk_mode' => disk_mode, 'disks' => @config.disks }
     end
 
@@ -468,14 +534,28 @@ module VagrantQemu
     # File names are relative to the data directory, where QEMU is started: no
     # path can be too long for the socket or hold a comma.
     def command(port, paused: false)
+      return uml_command(port) if uml?
+
       ['qemu-system-x86_64', '-name', "vagrant-#{@machine.name}", '-uuid', @machine.id,
-       '-machine', 'pc', '-accel', @config.accel == 'tcg' ? 'tcg,thread=multi' : 'kvm', '-cpu', @config.cpu,
+       '-machine', 'pc', '-accel', @config.chosen['accelerator'] == 'tcg' ? 'tcg,thread=multi' : 'kvm', '-cpu', @config.processor,
        '-m', @config.memory.to_s, '-smp', @config.cpus.to_s, '-nodefaults', '-display', 'none',
        '-daemonize', '-pidfile', 'qemu.pid', '-qmp', 'unix:qmp.sock,server=on,wait=off',
        '-chardev', 'file,id=console,path=console.log,append=on', '-serial', 'chardev:console',
        *['root', *@config.disks.keys].flat_map { |disk| block_device(disk) },
        '-device', 'virtio-rng-pci', '-device', 'virtio-net-pci,netdev=net,romfile=',
        '-netdev', "user,id=net,hostfwd=tcp:127.0.0.1:#{port}-:22", *('-S' if paused), *direct_boot]
+    end
+
+    def uml_package
+      kernel = @config.chosen['kernel']
+      kernel && JSON.parse(File.read(File.join(kernel, 'kernel.json'))).dig('packages', 'user-mode-linux')
+    end
+
+    def uml_command(port)
+      write_json('uml.json', 'memory_mib' => @config.memory, 'kernel' => @config.chosen['kernel'], 'port' => port,
+                             'root' => raw_root(@machine.box).to_s, 'disks' => ['root', *@config.disks.keys],
+                             'ignore_discards' => disk_mode == 'full')
+      ['python3', UML, 'start', @machine.id, @dir.to_s]
     end
 
     def block_device(disk)
@@ -491,7 +571,7 @@ module VagrantQemu
       kernel, initrd = %w[vmlinuz initrd.img].map { |file| @machine.box&.directory&.join(file) }
       return [] unless kernel&.exist? && initrd.exist?
 
-      ['-kernel', kernel.to_s, '-initrd', initrd.to_s, '-append', "#{@config.append} #{@config.clock}".strip]
+      ['-kernel', kernel.to_s, '-initrd', initrd.to_s, '-append', @config.kernel_parameters]
     end
 
     def hmp(line)
@@ -543,12 +623,12 @@ module VagrantQemu
   end
 
   class Provider < Vagrant.plugin('2', :provider)
-    TOOLS = %w[qemu-system-x86_64 qemu-img].freeze
+    TOOLS = %w[qemu-system-x86_64 qemu-img python3].freeze
 
     def self.usable?(raise_error = false)
       missing = TOOLS.reject { |tool| Vagrant::Util::Which.which(tool) }
       if raise_error && missing.any?
-        raise Error, "The qemu provider needs #{missing.join(' and ')}: apt-get install qemu-system-x86 qemu-utils"
+        raise Error, "The qemu provider needs #{missing.join(' and ')}: apt-get install qemu-system-x86 qemu-utils python3"
       end
 
       missing.empty?

@@ -40,7 +40,8 @@ def _head(advice: Advice) -> list[str]:
         lines.append("Speed: no run measured what this workload does; the ranking rests on the documentation.")
     else:
         manifest = scores.measured.run.manifest
-        machine = "an emulated machine" if manifest.machine.emulated else "a machine that was not emulated"
+        machine = ("an emulated machine" if manifest.machine.emulated else
+                   "user-mode Linux" if manifest.machine.on_uml else "a machine that was not emulated")
         lines.append(f"Speed: {scores.measured.folder}, n = {scores.n}, on {machine}; it measured "
                      f"{percent(scores.coverage)} of these reads and writes")
     if advice.steps is not None and advice.steps is not scores.measured:

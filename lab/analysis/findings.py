@@ -80,6 +80,9 @@ def machine_sentence(run: Run) -> str:
     if m.emulated:
         return (f"The machine was EMULATED ({m.accelerator}): its absolute times mean little; read ratios, and space. "
                 f"It had {what}")
+    if m.on_uml:
+        return ("The machine was USER-MODE LINUX: one processor, system calls dear, the rest at the host's own speed; "
+                f"a flush ends in the host's memory. Read ratios, and space. It had {what}")
     return f"The machine ran on {m.accelerator}. It had {what}"
 
 

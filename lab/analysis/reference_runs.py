@@ -102,7 +102,7 @@ def _row(name: str, run: Run) -> list[str]:
     drift = worst_drift(m)
     scenario = f"[{clean(m.scenario.file)}](../{SHOWN}/{name}/scenario.yaml)"
     changed = ", with uncommitted changes" if m.lab.dirty else ""
-    machine = f"{'emulated' if m.machine.emulated else 'virtualised'} ({clean(m.machine.accelerator)})"
+    machine = clean(m.machine.provision)
     return [f"`{name}`", scenario, f"{(m.lab.commit or 'unknown')[:10]}{changed}", machine, m.status,
             f"{whole_repetitions(m)} of {m.repetitions}", f"{len(m.results) - failed} of {len(m.order)}", str(failed),
             number(sum(result.seconds for result in m.results) / 60),

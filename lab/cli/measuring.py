@@ -34,6 +34,9 @@ def doctor(
         rig_doctor.install(packages)
         checks = rig_doctor.examine()
         packages = rig_doctor.missing_packages(checks)
+    if install and not packages and rig_doctor.kernel_is_missing():
+        _fetch_kernel()
+        checks = rig_doctor.examine()
     lacking = [check.name for check in checks if check.needed and not check.ok]
     if as_json:
         print(json.dumps({"checks": [vars(check) for check in checks], "packages": packages, "ready": not lacking}))
@@ -42,6 +45,17 @@ def doctor(
     if lacking:
         raise RigError(f"this machine lacks {', '.join(lacking)}",
                        remedy="lab doctor --install" if packages else None)
+
+
+def _fetch_kernel() -> None:
+    """Without it VMs are emulated, which is slower and no failure."""
+    from lab.rig.accelerator import install_kernel
+
+    say("no KVM here: fetching the kernel of user-mode Linux")
+    try:
+        install_kernel()
+    except RigError as error:
+        say(f"{error}; VMs will be emulated")
 
 
 def _print_checks(checks: list[Check]) -> None:

@@ -71,8 +71,7 @@ def run_table(*runs: Run) -> pd.DataFrame:
     rows = []
     for run in runs:
         m = run.manifest
-        machine = "none: simulated" if m.simulated else (
-            f"{'emulated' if m.machine.emulated else 'virtualised'} ({m.machine.accelerator})")
+        machine = "none: simulated" if m.simulated else m.machine.provision
         rows.append((run.path.name, m.scenario.file, m.seed, machine, m.status,
                      f"{whole_repetitions(m)} of {m.repetitions}"))
     return pd.DataFrame(rows, columns=["run", "scenario", "seed", "machine", "status", "repetitions whole"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.errors import RigError
 from lab.rig import box
+from lab.rig.accelerator import AUTO, TCG, choose
 from lab.rig.vagrant import state_folder
 
 _TOOLS = {
@@ -21,6 +22,8 @@ _TOOLS = {
 _FILES = {"/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin"}
 _DISK_BYTES = 16 * 2**30
 _MEMORY_BYTES = 3 * 2**30
+_TYPICAL_MEMORY_BYTES = 2 * 2**30
+"""What a scenario's machine has unless it asks for another."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ def missing_packages(checks: list[Check]) -> list[str]:
     return sorted({check.package for check in checks if not check.ok and check.package})
 
 
+def kernel_is_missing() -> bool:
+    """Whether a VM would be emulated here, and the kernel of user-mode Linux might change that."""
+    return choose(AUTO, _TYPICAL_MEMORY_BYTES).name == TCG
+
+
 def install(packages: list[str]) -> None:
     """Installs Debian packages by apt-get, through sudo where the user is not root.  Raises RigError where it fails."""
     if not shutil.which("apt-get"):
@@ -79,9 +87,6 @@ def _path(tool: str) -> str | None:
 
 
 def _acceleration() -> Check:
-    flags = Path("/proc/cpuinfo").read_text()
-    hardware = any(f" {flag} " in flags or f" {flag}\n" in flags for flag in ("vmx", "svm"))
-    if hardware and os.access("/dev/kvm", os.W_OK):
-        return Check("acceleration", True, "KVM", needed=False)
-    why = "/dev/kvm is not writable" if hardware else "the processor shows neither vmx nor svm"
-    return Check("acceleration", False, f"software emulation: {why}; read ratios, not absolute times", needed=False)
+    found = choose(AUTO, _TYPICAL_MEMORY_BYTES)
+    advice = "" if found.name != TCG else "; read ratios, not absolute times"
+    return Check("acceleration", found.name != TCG, f"{found.name}: {found.why}{advice}", needed=False)

@@ -14,6 +14,17 @@ _BACKING = {"overlay2-ext4": "extfs", "overlay2-xfs": "xfs"}
 """The words of ``docker info`` for the file system below overlay2."""
 
 
+def daemon_without_network(dockerd: str) -> bytes:
+    """A drop-in for docker.service: the daemon of that path leaves the network alone, and containers have none."""
+    return f"""\
+# Of thinpool-lab, for the time of a run: the daemon leaves the network alone.
+[Service]
+ExecStart=
+ExecStart={dockerd} -H fd:// --containerd=/run/containerd/containerd.sock \
+--bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false
+""".encode()
+
+
 def start_daemon(machine: Machine, storage: StorageSpec, options: list[str]) -> tuple[DockerInfo, float]:
     """Configures and starts dockerd, and reads back what it says of itself.
 

@@ -18,6 +18,7 @@ from subprocess import Popen, TimeoutExpired
 from lab.errors import CommandFailed, ConnectionLost, RigError
 from lab.rig import pools
 from lab.rig.disks import Disks
+from lab.rig.drivers import daemon_without_network
 from lab.rig.host_check import (
     DAEMON_CONFIGURATION,
     DROP_IN,
@@ -50,13 +51,6 @@ _RETURN_SECONDS = 300.0
 _GUEST_PROGRAMS = Path(__file__).with_name("guest")
 _HOLD = "echo held; exec cat >/dev/null"
 _MODULES = ("dm_thin_pool", "loop", "overlay", "xfs", "ext4")
-_UNITS_OF_DOCKER = """\
-# Of thinpool-lab, for the time of a run: the daemon leaves the host's network alone.
-[Service]
-ExecStart=
-ExecStart={dockerd} -H fd:// --containerd=/run/containerd/containerd.sock \
---bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false
-"""
 
 
 def halves(size_bytes: int) -> int:
@@ -249,7 +243,7 @@ class Host:
             machine.run(["modprobe", module])
         dockerd = machine.run(["sh", "-c", "command -v dockerd"]).stdout.strip()
         machine.run(["install", "-D", "-m", "0644", "/dev/stdin", DROP_IN],
-                    stdin=_UNITS_OF_DOCKER.format(dockerd=dockerd).encode())
+                    stdin=daemon_without_network(dockerd))
         machine.run(["systemctl", "daemon-reload"])
         install_images(machine, images)
 

@@ -19,7 +19,8 @@ _PACKAGES = ("docker.io", "containerd", "runc", "lvm2", "dmsetup", "thin-provisi
 class Provided:
     """How the machine is provided, as who provides it tells.  Sizes in bytes; 0 where they are not known yet.
 
-    ``accelerator``: kvm or tcg of a VM; hardware, or another hypervisor's name, of a user's host.
+    ``accelerator``: kvm, uml or tcg of a VM; hardware, or another hypervisor's name, of a user's host.
+    ``uml_package``: the version of Debian's package of user-mode Linux, where that is the guest's kernel.
     """
 
     accelerator: str = "unknown"
@@ -29,6 +30,7 @@ class Provided:
     disks: str = "unknown"
     pool_disk_bytes: int = 0
     spare_disk_bytes: int = 0
+    uml_package: str | None = None
 
     @property
     def emulated(self) -> bool:
@@ -59,6 +61,8 @@ def identify(machine: Machine, provided: Provided) -> Identity:
     versions["kernel"] = machine.run(["uname", "-rv"]).stdout.strip()
     if provided.disks != "host":        # a user's host has none below it that this computer would know
         versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
+    if provided.uml_package is not None:
+        versions["user-mode-linux"] = provided.uml_package
     model = machine.run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout.partition(":")[2].strip()
     return Identity(provided, model or "unknown", versions)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from lab.rig.box import box_name
@@ -15,9 +15,13 @@ Provider = Vm | Host
 """`up`, then `machine` and `disks`; `abandon` and `up` where it broke."""
 
 
-def open_machine(spec: AnyMachine, say: Callable[[str], None]) -> AbstractContextManager[Provider]:
-    """The machine, for this process alone, not yet up; stopped whatever happens."""
-    return host(spec, say) if isinstance(spec, HostSpec) else vm(spec, say)
+def open_machine(spec: AnyMachine, say: Callable[[str], None],
+                 beyond_uml: Sequence[str] = ()) -> AbstractContextManager[Provider]:
+    """The machine, for this process alone, not yet up; stopped whatever happens.
+
+    ``beyond_uml``: what is asked of it that user-mode Linux cannot do.
+    """
+    return host(spec, say) if isinstance(spec, HostSpec) else vm(spec, say, beyond_uml)
 
 
 def needs_vm(spec: AnyMachine) -> bool:

@@ -1,7 +1,11 @@
-"""Holding a VM's disks to a speed: QEMU's own I/O limits, set while a cell runs.
+"""Holding a VM's disks to a speed while a cell runs: by QEMU's own I/O limits, or by the guest's control groups.
 
 QEMU is spoken to on its monitor socket (QMP, docs/interop/qmp-spec.rst of QEMU), one client at a time.  The limit is
 that of ``block_set_io_throttle``: bytes and operations a second, of reads and writes together, without a burst.
+
+User-mode Linux has no such limit on its disks.  There the guest's kernel holds all control groups at the top to it
+(``io.max``, Documentation/admin-guide/cgroup-v2.rst): reads and writes each by themselves, of all processes; what the
+kernel's own threads write (a journal, a pool's metadata) is not held.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import RigError
+from lab.rig.disks import Disks
+from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.scenario import Throttle
 
 SOCKET = "qmp.sock"
@@ -78,6 +84,23 @@ def throttled(folder: Path, serials: Sequence[str], limit: Throttle | None) -> I
         yield
     finally:
         _set(folder, serials, 0, 0)
+
+
+@contextmanager
+def throttled_in_guest(machine: Machine, disks: Disks, limit: Throttle | None) -> Iterator[None]:
+    """Has the guest hold both disks to the limit, and lets them go whatever happens.  None: does nothing.
+
+    Raises CommandFailed where the guest's kernel refuses.
+    """
+    if limit is None:
+        yield
+        return
+    hold = ["bash", f"{GUEST_FOLDER}/hold-disks.sh"]
+    machine.run([*hold, str(limit.bandwidth_bytes or "max"), str(limit.operations or "max"), disks.pool, disks.spare])
+    try:
+        yield
+    finally:
+        machine.run([*hold, "max", "max", disks.pool, disks.spare])
 
 
 def _set(folder: Path, serials: Sequence[str], bandwidth_bytes: int, operations: int) -> None:

@@ -15,23 +15,26 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from lab.errors import RigError
+from lab.rig.accelerator import UML, choose
 from lab.rig.box import VAGRANT_FOLDER, install_box
 from lab.rig.disks import VM_DISKS
+from lab.rig.drivers import daemon_without_network
 from lab.rig.identity import Provided
 from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.process import call
 from lab.rig.ssh import SshMachine, sweep_sockets
-from lab.rig.throttle import throttled
+from lab.rig.throttle import throttled, throttled_in_guest
 from lab.scenario import MachineSpec, Throttle
 
 READY = "ready"
+_DROP_IN = "/run/systemd/system/docker.service.d/50-no-network.conf"
 _GUEST_PROGRAMS = Path(__file__).with_name("guest")
 
 
@@ -46,6 +49,7 @@ class VmSettings:
     spare_disk_bytes: int
     disks: str
     programs: str       # hash of the programs put into it
+    accelerator: str
 
     @property
     def name(self) -> str:
@@ -58,16 +62,16 @@ def state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "thinpool-lab"
 
 
-def settings_for(spec: MachineSpec, box: str) -> VmSettings:
-    """The VM that a scenario's ``machine:`` block asks for."""
+def settings_for(spec: MachineSpec, box: str, accelerator: str) -> VmSettings:
+    """The VM that a scenario's ``machine:`` block asks for, on that accelerator."""
     digest = hashlib.sha256()
     for program in sorted(_GUEST_PROGRAMS.iterdir()):
         if program.is_file():
             digest.update(program.read_bytes())
-    for file in ("Vagrantfile", "vagrant_qemu.rb"):
+    for file in ("Vagrantfile", "vagrant_qemu.rb", "uml.py"):
         digest.update((VAGRANT_FOLDER / file).read_bytes())
     return VmSettings(box, spec.memory_bytes, spec.cpus, spec.pool_disk_bytes, spec.spare_disk_bytes, spec.disks,
-                      digest.hexdigest()[:12])
+                      digest.hexdigest()[:12], accelerator)
 
 
 class Vm:
@@ -96,8 +100,8 @@ class Vm:
     def provided(self) -> Provided:
         """What it was made with, and what the provider's record (``qemu.json``) says of how it is run."""
         wanted, told = self.settings, json.loads((self.data_folder / "qemu.json").read_text())
-        return Provided(told["accel"], told["cache"], wanted.cpus, wanted.memory_bytes, wanted.disks,
-                        wanted.pool_disk_bytes, wanted.spare_disk_bytes)
+        return Provided(told["accel"], told["cache"], told["cpus"], wanted.memory_bytes, wanted.disks,
+                        wanted.pool_disk_bytes, wanted.spare_disk_bytes, told["uml_package"])
 
     def pool_allocated_bytes(self) -> int | None:
         """What the pool disk's file occupies on the host; None where it was written full and cannot change."""
@@ -107,20 +111,31 @@ class Vm:
 
     def throttled(self, limit: Throttle | None) -> AbstractContextManager[None]:
         """Holds both disks to the limit for a while."""
+        if self._on_uml:
+            return throttled_in_guest(self.machine, self.disks, limit)
         return throttled(self.data_folder, ("pool", "spare"), limit)
 
     def up(self) -> float:
         """Boots it, or resumes it from its ``ready`` snapshot; makes the snapshot where there is none.
 
-        Returns the seconds until ssh answered.
+        On user-mode Linux it boots from the box's own root disk, which is as quick.  Returns the seconds until ssh
+        answered.
         """
         began = time.monotonic()
         self._vagrant("up", "--provider", "qemu", timeout=900)
         self._connect()
         self.machine.run(["true"])
         seconds = time.monotonic() - began
-        if READY not in self._snapshots():
+        if self._on_uml:
             self._prepare()
+            # its kernel has no nf_tables for IPv4; no container of the lab's has a network
+            put(self.machine, _DROP_IN, daemon_without_network("/usr/sbin/dockerd"))
+            self.machine.run(["systemctl", "daemon-reload"])
+        elif READY not in self._snapshots():
+            self._say("first boot: preparing the machine and saving its ready state")
+            self._prepare()
+            self.machine.run(["sync"])
+            self._vagrant("snapshot", "save", READY, timeout=300)
         return seconds
 
     def stop(self) -> None:
@@ -128,21 +143,21 @@ class Vm:
         if self._ssh is not None:
             self._ssh.close()
             self._ssh = None
-        end_qemu(self.folder)
+        end_machine(self.folder)
 
     def abandon(self) -> None:
         """Leaves it as it is, however broken: the next `up` gives a fresh one."""
         self.stop()
 
+    @property
+    def _on_uml(self) -> bool:
+        return self.settings.accelerator == UML
+
     def _prepare(self) -> None:
-        self._say("first boot: preparing the machine and saving its ready state")
         for program in sorted(_GUEST_PROGRAMS.iterdir()):
             if program.is_file():
                 put(self.machine, f"{GUEST_FOLDER}/{program.name}", program.read_bytes())
-        for module in ("dm_thin_pool", "loop", "overlay", "xfs", "ext4", "br_netfilter"):
-            self.machine.run(["modprobe", module])
-        self.machine.run(["sync"])
-        self._vagrant("snapshot", "save", READY, timeout=300)
+        self.machine.run(["modprobe", "-a", "dm_thin_pool", "loop", "overlay", "xfs", "ext4", "br_netfilter"])
 
     def _connect(self) -> None:
         config = self.folder / "ssh-config"
@@ -160,16 +175,23 @@ class Vm:
             "LAB_BOX": wanted.box, "LAB_POOL": f"{wanted.pool_disk_bytes // 2**20}M",
             "LAB_SPARE": f"{wanted.spare_disk_bytes // 2**20}M", "QEMU_MEMORY": str(wanted.memory_bytes // 2**20),
             "QEMU_CPUS": str(wanted.cpus), "QEMU_DISK_MODE": wanted.disks, "QEMU_RESUME": READY,
+            "QEMU_ACCEL": wanted.accelerator, "QEMU_FRESH": "1",
         }
         return call(["vagrant", *arguments], env=env, timeout=timeout, log=self.folder / "vagrant.log",
                     remedy=f"see {self.folder / 'vagrant.log'}; `lab destroy` starts afresh")
 
 
 @contextmanager
-def vm(spec: MachineSpec, say: Callable[[str], None]) -> Iterator[Vm]:
-    """The scenario's VM, locked for this process, not yet up; stopped whatever happens."""
+def vm(spec: MachineSpec, say: Callable[[str], None], beyond_uml: Sequence[str] = ()) -> Iterator[Vm]:
+    """The scenario's VM, locked for this process, not yet up; stopped whatever happens.
+
+    ``beyond_uml``: what is asked of it that user-mode Linux cannot do.  Raises RigError where the accelerator that the
+    scenario names cannot be had.
+    """
     reap(say)
-    settings = settings_for(spec, install_box())
+    accelerator = choose(spec.accelerator, spec.memory_bytes, beyond_uml)
+    settings = settings_for(spec, install_box(), accelerator.name)
+    say(f"the machine runs on {accelerator.name}: {accelerator.why}")
     _forget_outdated(settings)
     folder = state_folder() / "machines" / settings.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,12 +208,12 @@ def vm(spec: MachineSpec, say: Callable[[str], None]) -> Iterator[Vm]:
 
 
 def reap(say: Callable[[str], None]) -> list[str]:
-    """Ends every QEMU whose runner is gone.  Returns the names of their machines."""
+    """Ends every machine whose runner is gone.  Returns their names."""
     ended = []
     sweep_sockets()
     for folder in _machine_folders():
         with _unlocked(folder) as free:
-            if free and end_qemu(folder):
+            if free and end_machine(folder):
                 say(f"ended {folder.name}, which a killed run had left running")
                 ended.append(folder.name)
     return ended
@@ -205,7 +227,7 @@ def destroy_all(say: Callable[[str], None]) -> list[str]:
             if not free:
                 say(f"{folder.name} is in use by another `lab`: left alone")
                 continue
-            end_qemu(folder)
+            end_machine(folder)
             shutil.rmtree(folder)
             removed.append(folder.name)
     return removed
@@ -220,36 +242,65 @@ def _forget_outdated(settings: VmSettings) -> None:
             except (OSError, ValueError):
                 continue
             if free and (was["box"], was["programs"]) != (settings.box, settings.programs):
-                end_qemu(folder)
+                end_machine(folder)
                 shutil.rmtree(folder)
 
 
-def end_qemu(folder: Path) -> bool:
-    """Ends the QEMU of that machine folder, known by the uuid on its command line.  True if there was one."""
+def end_machine(folder: Path) -> bool:
+    """Ends all processes of that machine folder, known by the uuid on their command lines.  True if there were any.
+
+    Those of user-mode Linux end in order when their keeper is asked to; what is left after some seconds is killed, with
+    the guest's own processes, which are of the session of its kernel.
+    """
+    data = folder / "vagrant" / "machines" / "default" / "qemu"
     try:
-        uuid = (folder / "vagrant" / "machines" / "default" / "qemu" / "id").read_text().strip()
+        uuid = (data / "id").read_text().strip()
     except FileNotFoundError:
         return False
-    pids = _processes_with(uuid) if uuid else []
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if not uuid:
+        return False
+    found = _processes_with(uuid)
     deadline = time.monotonic() + 15
-    while uuid and _processes_with(uuid):
+    gentle = time.monotonic() + 5
+    while left := [pid for pid in processes() if pid in found or session_of(pid) in found]:
         if time.monotonic() > deadline:
-            raise RigError(f"QEMU {pids} of {folder.name} does not end")
+            raise RigError(f"the processes {left} of {folder.name} do not end")
+        keeper = (data / "uml.json").exists() and time.monotonic() < gentle
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if keeper else signal.SIGKILL)
         time.sleep(0.05)
-    return bool(pids)
+    shutil.rmtree(data / uuid, ignore_errors=True)      # where a kernel of user-mode Linux keeps its sockets
+    for name in ("qmp.sock", "qemu.pid"):
+        (data / name).unlink(missing_ok=True)
+    return bool(found)
+
+
+def processes() -> list[int]:
+    """The ids of all processes of this computer that are no zombies."""
+    return [pid for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+            if session_of(pid) is not None]
+
+
+def session_of(pid: int) -> int | None:
+    """The session of a process; None of a zombie, and of one that is gone."""
+    try:
+        state, _, _, session = Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[:4]
+    except OSError:
+        return None
+    return None if state == "Z" else int(session)
 
 
 def _processes_with(uuid: str) -> list[int]:
+    """Those of a machine: QEMU, or the keeper, the kernel and the network of user-mode Linux."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if uuid.encode() in arguments and b"qemu-system" in arguments[0]:
-                    found.append(int(entry.name))
+    for pid in processes():
+        with suppress(OSError):
+            arguments = Path("/proc", str(pid), "cmdline").read_bytes().decode(errors="replace").split("\0")
+            program = Path(arguments[0]).name
+            if (uuid in arguments and (program.startswith("qemu-system") or "keep" in arguments)) or (
+                    program == "linux" and f"umid={uuid}" in arguments):
+                found.append(pid)
     return found
 
 

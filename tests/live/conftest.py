@@ -31,7 +31,7 @@ class Cli:
                                 stderr=subprocess.DEVNULL, start_new_session=True)
 
     def machines_running(self) -> list[int]:
-        """Process ids of QEMUs that belong to machines below the state folder, told by their uuid."""
+        """Process ids of QEMU and of user-mode Linux of machines below the state folder, told by their uuid."""
         uuids = {path.read_text().strip() for path in self.state.rglob("machines/default/qemu/id")}
         found = []
         for entry in Path("/proc").iterdir():
@@ -40,7 +40,7 @@ class Cli:
                     words = (entry / "cmdline").read_text(errors="replace").split("\0")
                 except OSError:
                     continue
-                if uuids & set(words) and "qemu-system" in words[0]:
+                if uuids & {word.removeprefix("umid=") for word in words}:
                     found.append(int(entry.name))
         return found
 

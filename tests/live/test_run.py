@@ -33,7 +33,6 @@ targets: [layer]
 workload:
   - name: files
     image: lab/app:1
-    trace: true
     steps: [start, write: {amount: 16MiB, files: 2}, update: {file: large.bin, amount: 1MiB},
             small_files: {count: 50, each: 4KiB}, log: {lines: 100}, delete: written, trim, remove]
   - name: fio
@@ -41,6 +40,20 @@ workload:
     fio: tiny.fio
     targets: [volume]
     drop_caches: true
+"""
+TRACED = """\
+name: traced
+question: Does a block trace hold what the kernel counted, step for step?
+seed: 7
+machine: {memory: 1GiB, pool_disk: 2GiB, spare_disk: 2GiB}
+storages: [direct-lvm]
+targets: [layer]
+workload:
+  - name: files
+    image: lab/app:1
+    trace: true
+    steps: [start, write: {amount: 16MiB, files: 2}, update: {file: large.bin, amount: 1MiB},
+            small_files: {count: 50, each: 4KiB}, delete: written, trim, remove]
 """
 TINY = """\
 [global]
@@ -166,9 +179,15 @@ def test_the_raw_output_and_the_pools_mappings_are_kept(measured: Run) -> None:
             assert (folder / "thin_dump.xml.gz").stat().st_size > 200
 
 
-def test_the_block_trace_holds_the_writes_in_the_ground_truths_format(measured: Run) -> None:
-    key = next(result.key for result in measured.manifest.results if result.cell == "direct-lvm.layer.files")
-    folder = measured.path / "raw" / key / "trace"
+def test_the_block_trace_holds_the_writes_in_the_ground_truths_format_on_a_machine_that_can_trace(
+        cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "traced.yaml").write_text(TRACED)
+    done = cli("run", str(tmp_path / "traced.yaml"), "--results", str(tmp_path / "results"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    run = open_run(Path(done.stdout.splitlines()[-1]))
+    assert run.manifest.machine.accelerator != "uml", "its kernel has no blktrace"
+    key = next(result.key for result in run.manifest.results if result.cell == "direct-lvm.layer.files")
+    folder = run.path / "raw" / key / "trace"
     case = json.loads((folder / "case.json").read_text())
     assert case["pool"]["chunk_size_bytes"] == 512 * 1024
     # XFS's worker may write between the last count and the trace's end: such requests are counted, and no step's

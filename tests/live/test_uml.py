@@ -1,0 +1,147 @@
+"""User-mode Linux as a machine of the lab: what breaks it is found at once, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import ConnectionLost, RigError
+from lab.rig.accelerator import UML, choose
+from lab.rig.box import VAGRANT_FOLDER
+from lab.rig.disks import VM_DISKS
+from lab.rig.vagrant import Vm, session_of, vm
+from lab.scenario import MachineSpec
+
+pytestmark = pytest.mark.live
+
+GiB = 2**30
+FOUND_WITHIN_SECONDS = 15
+KERNEL, NETWORK, KEEPER = b"./linux", b"qemu-system-x86_64", b"keep"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_where_it_runs(cli: Any) -> None:
+    try:
+        choose(UML, GiB)
+    except RigError as error:
+        pytest.skip(f"no user-mode Linux here: {error}")
+
+
+def uml(disks: str) -> Any:
+    return vm(MachineSpec.model_validate({"memory_bytes": GiB, "pool_disk_bytes": GiB, "spare_disk_bytes": GiB,
+                                          "disks": disks, "accelerator": UML}), print)
+
+
+@pytest.fixture
+def machine(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(cli.state))
+    with uml("sparse") as guest:
+        guest.up()
+        yield guest
+
+
+def processes_of(guest: Vm) -> dict[int, bytes]:
+    """Every process of that machine that is alive, those of the guest included, with its command line."""
+    uuid = (guest.data_folder / "id").read_bytes().strip()
+    lines = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (session := session_of(int(entry.name))) is not None:
+            try:
+                lines[int(entry.name)] = session, (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+    sessions = {session for session, line in lines.values() if uuid in line}
+    return {pid: line for pid, (session, line) in lines.items() if session in sessions}
+
+
+def one(guest: Vm, word: bytes) -> int:
+    """The process whose command line has that word, and which is the first of its session."""
+    (pid,) = (pid for pid, line in processes_of(guest).items() if word in line.split(b"\0") and session_of(pid) == pid)
+    return pid
+
+
+def the_guest_panics(guest: Vm) -> None:
+    guest.machine.run(["sh", "-c", "(sleep 0.5; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &"])
+
+
+@pytest.mark.parametrize("break_it", [
+    the_guest_panics,
+    lambda guest: os.kill(one(guest, KERNEL), signal.SIGKILL),
+    lambda guest: os.kill(one(guest, NETWORK), signal.SIGKILL),
+    lambda guest: os.kill(one(guest, KEEPER), signal.SIGKILL),
+], ids=["its kernel panics", "its kernel is killed", "its network dies", "its keeper is killed"])
+def test_a_machine_that_broke_is_found_within_seconds_and_leaves_no_process_and_no_socket(machine: Vm,
+                                                                                         break_it: Any) -> None:
+    assert len(processes_of(machine)) > 3
+    break_it(machine)
+    began = time.monotonic()
+    with pytest.raises(ConnectionLost):
+        machine.machine.run(["sleep", "100"])
+    assert time.monotonic() - began < FOUND_WITHIN_SECONDS
+    uuid = (machine.data_folder / "id").read_text().strip()
+    machine.stop()
+    assert processes_of(machine) == {}
+    assert not (machine.data_folder / uuid).exists()
+    assert not (machine.data_folder / "qmp.sock").exists()
+
+
+def test_a_power_cut_keeps_what_was_synced_to_a_disk_byte_for_byte(machine: Vm) -> None:
+    where = machine.machine
+    where.run(["mkfs.ext4", "-q", "-F", VM_DISKS.pool])
+    where.run(["mount", VM_DISKS.pool, "/mnt"])
+    where.run(["sh", "-c", "head -c 20000000 /dev/urandom >/mnt/kept; sync /mnt/kept; sync"])
+    digest = where.run(["sha256sum", "/mnt/kept"]).stdout
+    where.run(["sh", "-c", "head -c 9000000 /dev/urandom >/mnt/being-written"])
+    os.kill(one(machine, KERNEL), signal.SIGKILL)
+    machine.abandon()
+    machine.up()
+    where = machine.machine
+    assert where.run(["fsck.ext4", "-p", VM_DISKS.pool], check=False).returncode in (0, 1)
+    where.run(["mount", VM_DISKS.pool, "/mnt"])
+    assert where.run(["sha256sum", "/mnt/kept"]).stdout == digest
+
+
+@pytest.mark.parametrize(("disks", "left_mib"), [("full", 1024), ("sparse", 0)])
+def test_a_discard_reaches_the_hosts_file_where_disks_are_sparse_and_there_alone(
+        cli: Any, monkeypatch: pytest.MonkeyPatch, disks: str, left_mib: int) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(cli.state))
+    with uml(disks) as guest:
+        guest.up()
+        guest.machine.run(["dd", "if=/dev/zero", f"of={VM_DISKS.pool}", "bs=1M", "count=64", "oflag=direct"])
+        guest.machine.run(["blkdiscard", VM_DISKS.pool])
+        allocated = (guest.data_folder / "pool.raw").stat().st_blocks * 512
+        assert allocated // 2**20 == left_mib
+
+
+def test_vagrant_by_hand_goes_up_and_down_keeps_the_root_disk_and_leaves_nothing(tmp_path: Path) -> None:
+    def vagrant(*arguments: str) -> str:
+        environment = {**os.environ, "VAGRANT_CWD": str(VAGRANT_FOLDER), "VAGRANT_DOTFILE_PATH": str(tmp_path / "v"),
+                       "VAGRANT_CHECKPOINT_DISABLE": "1", "QEMU_ACCEL": UML, "QEMU_MEMORY": "1024",
+                       "LAB_POOL": "1G", "LAB_SPARE": "1G", "VAGRANT_DEFAULT_PROVIDER": "qemu"}
+        done = subprocess.run(["vagrant", *arguments], env=environment, capture_output=True, text=True, timeout=200,
+                              check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    vagrant("up")
+    try:
+        vagrant("ssh", "-c", "echo kept >note; sync")
+        assert "HostName 127.0.0.1" in vagrant("ssh-config")
+        assert "running" in vagrant("status")
+        vagrant("halt")
+        assert "poweroff" in vagrant("status")
+        vagrant("up")
+        assert vagrant("ssh", "-c", "cat note").strip() == "kept"
+        data = tmp_path / "v" / "machines" / "default" / "qemu"
+        assert json.loads((data / "qemu.json").read_text())["accel"] == UML
+    finally:
+        vagrant("destroy", "-f")
+    assert not [path for path in tmp_path.rglob("*") if path.is_socket()]
