@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.model.container_schedule import Action, Schedule, alone, log_bytes
+from lab.model.container_schedule import Action, Schedule, alone
 from lab.model.footprint import Amount, Footprint, container_footprint, empty_level, image_costs, total_of
 from lab.model.host import Host
 from lab.model.image_content import ImageContent
@@ -240,7 +240,3 @@ def test_what_cannot_be_is_refused() -> None:
         container_footprint(spec("direct-lvm"), GIB, image, (Action(0.0, "start"), Action(1.0, "step", Remove())))
     with pytest.raises(NoRoom):
         container_footprint(spec("direct-lvm"), GIB, image, alone((Start(), Write(amount=11 * GIB)), TIMING))
-
-
-def test_lines_to_standard_output_are_counted() -> None:
-    assert (log_bytes(Log(lines=3, width=10)), log_bytes(Start())) == (30, 0)
