@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lab.errors import InputError
+from lab.metadata_rules import kernel_rule_bytes
 from lab.scenario_files import BOX_IMAGES as BOX_IMAGES
 from lab.scenario_files import find_image, read_jobs
 from lab.scenario_host import HostSpec as HostSpec
@@ -53,8 +54,6 @@ KEY_VERSION = 1
 """Part of every content key: raised when a cell of the same options would be measured in another way."""
 
 Target = Literal["layer", "volume"]
-
-_METADATA_BYTES_PER_BLOCK = 48      # thin-provisioning.rst: 48 * data device / data block, at least 2 MiB
 
 
 class MachineSpec(Part):
@@ -291,7 +290,7 @@ def _metadata_fits(spec: StorageSpec, machine: AnyMachine, key: tuple[str | int,
     if not blocks:
         raise problem(f"{spec.label}: pool data of {format_bytes(data)} holds no chunk of "
                       f"{format_bytes(spec.chunk_size_bytes)}", key=key)
-    needed = max(2 * MiB, blocks * _METADATA_BYTES_PER_BLOCK)
+    needed = kernel_rule_bytes(data, spec.chunk_size_bytes)
     if metadata < needed:
         raise problem(f"{spec.label}: metadata_percent {spec.metadata_percent} gives {format_bytes(metadata)}; "
                       f"{blocks} chunks need at least {format_bytes(needed)}", key=key,

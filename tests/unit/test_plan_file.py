@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError
+from lab.metadata_rules import kernel_rule_bytes
 from lab.model.distributions import Constant, Empirical, Exponential, Gamma, LogNormal
 from lab.plan.flags import Flags, plan_of_flags, text_of
 from lab.plan.plan_file import (
@@ -15,7 +16,6 @@ from lab.plan.plan_file import (
     PlanFile,
     PoolSizes,
     Routine,
-    kernel_metadata_bytes,
     load_plan,
     read_plan,
 )
@@ -53,7 +53,7 @@ def test_a_plan_is_read_with_its_units() -> None:
         20 * GIB, 4 * GIB, 7 * 86_400.0)
     assert plan.workload[0].lifetime == Exponential(3600.0)
     assert plan.workload[0].size == LogNormal(1.0, 0.5)
-    assert plan.metadata_bytes == kernel_metadata_bytes(20 * GIB, 64 * 1024) == 15 * MIB
+    assert plan.metadata_bytes == kernel_rule_bytes(20 * GIB, 64 * 1024) == 15 * MIB
     assert (plan.min_free_share, plan.risk, plan.alerts_percent) == (0.1, 0.01, (80, 90))
 
 
