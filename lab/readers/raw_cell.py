@@ -38,9 +38,11 @@ class CellRows:
 def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) -> CellRows:
     """The rows of one cell's folder.
 
-    Raises ReaderError where a file is missing, damaged, or holds less than the phases need.
+    Raises ReaderError where a file is missing, damaged, or holds less than the phases need, InputError for a storage
+    that is none.
     """
     told = _json(folder / "cell.json")
+    driver_of(told["kind"], where=str(folder / "cell.json"))
     keys = {"run": run, "cell": told["cell"], "storage": told["storage"], "target": told["target"],
             "workload": told["workload"], "repetition": repetition, "arm": arm, "source": MEASURED}
     boundaries = list(_lines(folder / "boundaries.jsonl.gz"))

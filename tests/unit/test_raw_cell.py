@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from lab.errors import ReaderError
+from lab.errors import InputError, ReaderError
 from lab.readers.raw_cell import read_raw_cell, space_of
+from lab.readers.raw_timing import read_timings
+from lab.scenario import driver_of
 
 KIB, MIB = 1024, 1024**2
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\nDirty: 8 kB\n"
@@ -90,6 +92,19 @@ def test_a_pool_whose_blocks_are_not_those_that_the_cell_tells_is_refused(tmp_pa
     write_cell(tmp_path, [sample(9, 4), larger], [])
     with pytest.raises(ReaderError, match="64 data blocks of 512 KiB do not fit on 32768 sectors"):
         read_raw_cell(tmp_path, "r", 1)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "overlay2-zfs", ""])
+def test_a_storage_that_is_not_known_is_refused_by_its_name_and_taken_for_no_other(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(InputError, match=f"no storage is named '{kind}' .the storages are loop-lvm, direct-lvm"):
+        driver_of(kind)
+    write_cell(tmp_path, [sample(9, 4), sample(13, 8)], [])
+    path = tmp_path / "cell.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind}))
+    with pytest.raises(InputError, match=r"cell\.json: no storage is named"):
+        read_raw_cell(tmp_path, "r", 1)
+    with pytest.raises(InputError, match=r"cell\.json: no storage is named"):
+        read_timings(tmp_path, 1)
 
 
 def test_a_failed_pool_gives_no_counts_rather_than_zeros() -> None:
