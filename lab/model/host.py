@@ -107,8 +107,8 @@ class Host:
         self.env.process(self._sampler())
         try:
             self.env.run(self.env.process(cell))
-        except Refused:
-            raise CellFailed("the daemon refuses: less than 10 % of the pool is free") from None
+        except Refused as refused:
+            raise CellFailed(f"the daemon refuses: {refused}") from None
         except PoolFull:
             failed = self.storage.failed
             raise CellFailed("the pool failed: its metadata is full" if failed else

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.errors import InputError
 from lab.metadata_rules import kernel_rule_bytes
-from lab.model.storage import MIN_FREE_SHARE
+from lab.model.min_free_space import MIN_FREE_SHARE
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.observed.forecast import MOST_PATHS, Chance, ObservedForecast, forecast
 from lab.observed.growth import growth_of

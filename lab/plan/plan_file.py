@@ -169,9 +169,14 @@ class PlanFile(Part):
         return self.accepted_risk_percent / 100
 
     @property
+    def min_free_percent(self) -> int:
+        """``dm.min_free_space``; 0 for overlay2, which has no such thing."""
+        return self.pool.min_free_space_percent if self.is_pool else 0
+
+    @property
     def min_free_share(self) -> float:
-        """``dm.min_free_space``, 0 to 1; 0 for overlay2, which has no such thing."""
-        return self.pool.min_free_space_percent / 100 if self.is_pool else 0.0
+        """The same, 0 to 1."""
+        return self.min_free_percent / 100
 
     @property
     def metadata_bytes(self) -> int:

@@ -243,7 +243,7 @@ def _limited(outcome: Outcome) -> bool:
 
 def _may_limit(one: Replication, capacity: Capacity, study: Study) -> bool:
     """Whether the demand comes so near to the size that somebody may notice it: else nobody does, and none is run."""
-    left, empty, planned = 1 - capacity.min_free_share, capacity.empty, study.capacity.empty
+    left, empty, planned = 1 - capacity.min_free_percent / 100, capacity.empty, study.capacity.empty
     data = one.demand.data_bytes - planned.data_bytes + empty.data_bytes
     metadata = one.demand.metadata_bytes - planned.metadata_bytes + empty.metadata_bytes
     return data >= left * capacity.data_bytes or (capacity.is_pool and metadata >= left * capacity.metadata_bytes)
