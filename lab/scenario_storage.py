@@ -79,11 +79,11 @@ class StorageSpec(Part):
     metadata_percent: StrictInt | None = Field(default=None, ge=1, le=50)
     autoextend_threshold: StrictInt | None = Field(default=None, ge=50, le=100)
     autoextend_percent: StrictInt | None = Field(default=None, ge=1, le=1000)
-    force: StrictBool | None = Field(default=None, repr=False)      # a set-up's key is made of the rest
+    force: StrictBool | None = None
     """``dm.directlvm_device_force``: take the disk although it carries a file system."""
     discard: StrictBool = False
     """File systems below the containers are mounted with the option ``discard``."""
-    throttle: Throttle | None = Field(default=None, repr=False)
+    throttle: Throttle | None = None
     """How QEMU slows the disks down while a cell runs; the storage is set up at full speed."""
 
     @property
