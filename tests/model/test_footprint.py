@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.model.container_schedule import Action, Schedule, alone
-from lab.model.footprint import Amount, Footprint, container_footprint, empty_level, image_costs, total_of
+from lab.model.fleet_plan import capacity_of
+from lab.model.footprint import Amount, Footprint, container_footprint, image_costs, total_of
 from lab.model.host import Host
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Timing
@@ -47,6 +48,10 @@ of files that another one has deleted before: one after the other, as footprints
 
 def spec(storage: str, **options: object) -> StorageSpec:
     return StorageSpec.model_validate({"storage": storage, **options})
+
+
+def empty_level(asked: StorageSpec, disk_bytes: int) -> Amount:
+    return capacity_of(asked, disk_bytes).empty
 
 
 def held_by(cell: Cell, disk_bytes: int, seed: int, place: int, part: Schedule, whole: Schedule) -> Amount:

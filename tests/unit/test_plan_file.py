@@ -9,7 +9,7 @@ import pytest
 from lab.errors import InputError
 from lab.metadata_rules import kernel_rule_bytes
 from lab.model.distributions import Constant, Empirical, Exponential, Gamma, LogNormal
-from lab.plan.flags import Flags, plan_of_flags, text_of
+from lab.plan.flags import Flags, plan_of_flags
 from lab.plan.plan_file import (
     Containers,
     ImageTags,
@@ -114,7 +114,7 @@ def test_flags_make_the_plan_that_they_say() -> None:
     assert (plan.pool.data_bytes, plan.storage.chunk_size_bytes) == (50 * GIB, 128 * 1024)
     assert [step.kind for step in plan.workload[0].steps] == ["start", "write"]
     assert plan.workload[0].starts_per_day == 300
-    assert read(text_of(Flags())) == plan_of_flags(Flags()).model_copy(update={"path": Path("plan.yaml")})
+    assert read(plan.text) == plan.model_copy(update={"path": Path("plan.yaml")})
 
 
 def test_what_a_flag_cannot_be_is_refused_by_the_flags_name() -> None:
