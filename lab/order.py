@@ -31,6 +31,7 @@ from itertools import zip_longest
 from lab.errors import InputError
 from lab.records import ARM, BASELINE, CANDIDATE, Arm
 from lab.scenario import Cell, Scenario, StorageSpec
+from lab.scenario_key import setup_text
 
 SETUP = "setup"
 
@@ -202,7 +203,7 @@ def _job(scenario: Scenario, cell: Cell, repetition: int, box: str, arm: Arm | N
 
 def _block(scenario: Scenario, box: str, jobs: Sequence[Job], storage: StorageSpec, repetition: int) -> Block:
     keys = sorted(job.key for job in jobs)
-    key = _digest([box, SETUP, repr(storage), scenario.machine.key_text(), str(repetition), *keys])
+    key = _digest([box, SETUP, setup_text(storage), scenario.machine.key_text(), str(repetition), *keys])
     return Block(Job(storage, repetition, key, arm=jobs[0].arm if jobs else ARM), tuple(jobs))
 
 

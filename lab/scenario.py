@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,10 +27,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lab.errors import InputError
+from lab.metadata_rules import kernel_rule_bytes
 from lab.scenario_files import BOX_IMAGES as BOX_IMAGES
 from lab.scenario_files import find_image, read_jobs
 from lab.scenario_host import HostSpec as HostSpec
 from lab.scenario_host import host_files, is_host
+from lab.scenario_key import check_decided, content_of, setup_text
 from lab.scenario_steps import Delete as Delete
 from lab.scenario_steps import GiB, MiB, Part, Seconds, Size, Step, TiB, check_order
 from lab.scenario_steps import Log as Log
@@ -54,8 +56,6 @@ KEY_VERSION = 1
 
 Target = Literal["layer", "volume"]
 
-_METADATA_BYTES_PER_BLOCK = 48      # thin-provisioning.rst: 48 * data device / data block, at least 2 MiB
-
 
 class MachineSpec(Part):
     """The lab's own VM."""
@@ -76,7 +76,7 @@ class MachineSpec(Part):
 
     def key_text(self) -> str:
         """What a set-up's key holds of it."""
-        return repr(self)
+        return setup_text(self)
 
 
 class _Workload(Part):
@@ -190,30 +190,23 @@ class Cell:
     workload: Workload
 
     def content_key(self, machine: AnyMachine, seed: int, repetition: int, box_hash: str) -> str:
-        """16 hexadecimal digits that change with everything that decides the cell's result, and with nothing else."""
+        """16 hexadecimal digits that change with everything that decides the cell's result, and with nothing else.
+
+        Raises TypeError for a field of which ``lab.scenario_key`` does not say whether it does.
+        """
+        check_decided("Cell", [field.name for field in fields(self)])
         content = {
             "version": KEY_VERSION,
-            "storage": _content(self.storage),
+            "storage": content_of(self.storage),
             "target": self.target,
-            "workload": _content(self.workload, "jobs", "image_file", "targets"),
-            "machine": machine.key_content(),
+            "workload": content_of(self.workload),
+            "machine": machine.key_content() if isinstance(machine, HostSpec) else content_of(machine),
             "seed": seed,
             "repetition": repetition,
             "box": box_hash,
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_ADDED_LATER = {"force": None, "rounds": 1, "throttle": None}
-"""Fields that the first keys did not have, with the value that means what was done then."""
-
-
-def _content(part: Part, *left_out: str) -> dict[str, Any]:
-    """What a part adds to a content key, which a field at its old meaning leaves as it was."""
-    content = part.model_dump(mode="json", exclude=set(left_out))
-    return {name: value for name, value in content.items()
-            if name not in _ADDED_LATER or value != _ADDED_LATER[name]}
 
 
 class Scenario(Part):
@@ -294,7 +287,7 @@ def _metadata_fits(spec: StorageSpec, machine: AnyMachine, key: tuple[str | int,
     if not blocks:
         raise problem(f"{spec.label}: pool data of {format_bytes(data)} holds no chunk of "
                       f"{format_bytes(spec.chunk_size_bytes)}", key=key)
-    needed = max(2 * MiB, blocks * _METADATA_BYTES_PER_BLOCK)
+    needed = kernel_rule_bytes(data, spec.chunk_size_bytes)
     if metadata < needed:
         raise problem(f"{spec.label}: metadata_percent {spec.metadata_percent} gives {format_bytes(metadata)}; "
                       f"{blocks} chunks need at least {format_bytes(needed)}", key=key,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, ValidationInfo, model_validator
 
+from lab.errors import InputError
 from lab.scenario_steps import KiB, Part, Size, TiB
 from lab.scenario_yaml import check_keys, problem, show
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, format_bytes
@@ -29,8 +30,14 @@ _FIXED_CHUNK_BYTES = {"direct-lvm-docker": 512 * KiB}
 """Storages whose data block nobody chooses: the daemon's own set-up always takes 512 KiB."""
 
 
-def driver_of(storage: str) -> Literal["devicemapper", "overlay2"]:
-    """Docker's storage driver for a storage's name."""
+def driver_of(storage: str, *, where: str | None = None) -> Literal["devicemapper", "overlay2"]:
+    """Docker's storage driver for a storage's name.
+
+    Raises InputError for a name that is none; ``where`` is the file that has it.
+    """
+    if storage not in _STORAGE_DEFAULTS:
+        raise InputError(f"no storage is named {show(storage)}", where=where,
+                         remedy=f"the storages are {', '.join(_STORAGE_DEFAULTS)}")
     return "overlay2" if storage.startswith("overlay2") else "devicemapper"
 
 
@@ -72,11 +79,11 @@ class StorageSpec(Part):
     metadata_percent: StrictInt | None = Field(default=None, ge=1, le=50)
     autoextend_threshold: StrictInt | None = Field(default=None, ge=50, le=100)
     autoextend_percent: StrictInt | None = Field(default=None, ge=1, le=1000)
-    force: StrictBool | None = Field(default=None, repr=False)      # a set-up's key is made of the rest
+    force: StrictBool | None = None
     """``dm.directlvm_device_force``: take the disk although it carries a file system."""
     discard: StrictBool = False
     """File systems below the containers are mounted with the option ``discard``."""
-    throttle: Throttle | None = Field(default=None, repr=False)
+    throttle: Throttle | None = None
     """How QEMU slows the disks down while a cell runs; the storage is set up at full speed."""
 
     @property

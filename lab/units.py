@@ -14,6 +14,9 @@ SECTOR_BYTES = 512
 METADATA_BLOCK_BYTES = 4096
 """A thin pool's metadata block (kernel: THIN_METADATA_BLOCK_SIZE, 8 sectors)."""
 
+METADATA_MAX_BLOCKS = 255 * 16320
+"""Metadata blocks that a pool can use (kernel: THIN_METADATA_MAX_SECTORS): an index of 255 bitmaps of 16,320 each."""
+
 CHUNK_STEP_BYTES = 64 * 1024
 """A data block is a multiple of this, and at least this (thin-provisioning.rst)."""
 

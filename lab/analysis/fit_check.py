@@ -1,4 +1,4 @@
-"""How well fitted service times give back the rows that they were fitted to, and the ratios between storages."""
+"""How well fitted service times give back the ratios between storages that they were fitted to."""
 
 from __future__ import annotations
 
@@ -6,21 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
 
 from lab.analysis.fit_times import Fit, Residual
-
-
-@dataclass(frozen=True, slots=True)
-class JobError:
-    """Median of |ln(predicted ÷ measured)| over the ``n`` rows of a kind, target, phase and metric."""
-
-    kind: str
-    target: str
-    phase: str
-    metric: str
-    n: int
-    median_error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +32,6 @@ class RatioCheck:
     def same_side(self) -> bool:
         """Whether both say that the same storage is the faster."""
         return (self.measured > 1) == (self.predicted > 1)
-
-
-def job_errors(fits: Sequence[Fit]) -> tuple[JobError, ...]:
-    """One for each kind, target, phase and metric, in the fits' order."""
-    groups: dict[tuple[str, str, str, str], list[float]] = {}
-    for fit in fits:
-        for residual in fit.residuals:
-            key = (fit.kind, fit.target, residual.observation.phase, residual.metric)
-            groups.setdefault(key, []).append(abs(residual.ln_ratio))
-    return tuple(JobError(*key, len(errors), median(errors)) for key, errors in groups.items())
 
 
 def ratio_checks(fits: Sequence[Fit], metric: str = "runtime") -> tuple[RatioCheck, ...]:

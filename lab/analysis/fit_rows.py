@@ -12,6 +12,7 @@ from lab.model.device_time import JobCounts
 from lab.model.fio_job import FioJob
 from lab.model.job_counts import FileState, Surface, counts_of
 from lab.model.parameters import storage_kind
+from lab.phases import phase_name
 from lab.readers.fio_job import parse_fio_jobs
 from lab.readers.image_archive import image_of
 from lab.records import ARM, MEASURED, CellRecord
@@ -94,7 +95,7 @@ def _phases(cell: str, repetition: int, record: CellRecord, surface: Surface, jo
     found = []
     for number in range(1, repeats + 1):
         for job in jobs:
-            phase = job.name if number == 1 else f"{job.name}#{number}"
+            phase = phase_name(job.name, number)
             told = values.get(phase)
             if told is None:
                 continue

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.errors import InputError
+from lab.phases import phase_names
 from lab.records import BASELINE, CANDIDATE, Arm, RepeatRecord
-from lab.scenario import CommandWorkload, FioWorkload, Scenario, Workload
+from lab.scenario import FioWorkload, Scenario, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 OPTION = "--repeat-until"
 FIRST_LOOK = stats.MIN_N
 """After fewer repetitions there is no interval to look at."""
+
+SHOWN_PHASES = 12
+"""Of a workload with more, not all phases are listed."""
 
 _EXAMPLE = "'direct-lvm/overlay2-ext4 write_bandwidth rand-write-4k layer ±10 %'"
 _EXAMPLE_ARMS = "'candidate/baseline write_bandwidth rand-write-4k layer direct-lvm ±10 %'"
@@ -125,21 +129,6 @@ def parse_repeat_until(text: str, scenarios: Mapping[Arm, Scenario], *, max_repe
     return until
 
 
-def phases_of(workload: Workload) -> list[str]:
-    """The names that the workload's phases have in the tables: the n-th of one name, from the second, is ``name#n``."""
-    if isinstance(workload, FioWorkload):
-        return [section if repeat == 1 else f"{section}#{repeat}"
-                for repeat in range(1, workload.repeats + 1) for section in workload.sections]
-    if isinstance(workload, CommandWorkload):
-        return ["command", "remove"]
-    counts: dict[str, int] = {}
-    names = []
-    for step in workload.steps:
-        counts[step.kind] = counts.get(step.kind, 0) + 1
-        names.append(step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}")
-    return names
-
-
 def judge(until: RepeatUntil, measurements: pd.DataFrame, repetition: int) -> Judgement:
     """Whether the ratio is known well enough after that many repetitions."""
     frame = stats.prepare(measurements)
@@ -201,11 +190,11 @@ def _find_workload(spot: str, target: str, scenarios: Mapping[Arm, Scenario]) ->
     known = _common([item.name for item in scenario.workload] for scenario in scenarios.values())
     if named and named not in known:
         raise _bad(f"no workload is named {named!r}", f"the workloads are {', '.join(known)}")
-    phases = {item.name: _common(phases_of(other) for scenario in scenarios.values() for other in scenario.workload
+    phases = {item.name: _common(phase_names(other) for scenario in scenarios.values() for other in scenario.workload
                                  if other.name == item.name) for item in workloads if item.name in known}
     having = [name for name, own in phases.items() if phase in own and named in ("", name)]
     if not having:
-        listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in phases.items() if named in ("", name))
+        listed = "; ".join(f"{name}: {_some(own)}" for name, own in phases.items() if named in ("", name))
         raise _bad(f"no phase is named {phase!r}", f"the phases are {listed}")
     targets = {name: _common(item.targets for scenario in scenarios.values() for item in scenario.workload
                              if item.name == name) for name in having}
@@ -217,6 +206,13 @@ def _find_workload(spot: str, target: str, scenarios: Mapping[Arm, Scenario]) ->
         raise _bad(f"phase {phase!r} stands in several workloads", "write " + " or ".join(
             f"{name}:{phase}" for name in hitting))
     return next(item for item in workloads if item.name == hitting[0])
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, of more than ``SHOWN_PHASES`` the first and the last: a workload has up to thousands of rounds."""
+    if len(names) <= SHOWN_PHASES:
+        return ", ".join(names)
+    return f"{', '.join(names[:SHOWN_PHASES - 1])}, ... {names[-1]} ({len(names)} in all)"
 
 
 def _check_metric(metric: str, workload: Workload) -> None:
@@ -234,7 +230,8 @@ def _check_maximum(maximum: int, asked: int) -> None:
 def _common(lists: Iterable[Iterable[str]]) -> list[str]:
     """What stands in every list, in the order of the last."""
     every = [list(names) for names in lists]
-    return [name for name in every[-1] if all(name in names for names in every)] if every else []
+    known = [set(names) for names in every]
+    return [name for name in every[-1] if all(name in names for names in known)] if every else []
 
 
 def _bad(message: str, remedy: str | None = None) -> InputError:

@@ -279,7 +279,8 @@ def replications_wanted(risk: float, answer: object) -> str:
 def kernel_rule(data_bytes: int, chunk_bytes: int, answer: object) -> str:
     """How many MiB of metadata does the kernel's rule ask for?"""
     return graded_number(answer, kernel_rule_bytes(data_bytes, chunk_bytes) / MIB, "48 bytes for each data block, at "
-                         "least 2 MiB, at most 16 GiB.", unit="MiB", absolute=0.01, relative=0.01)
+                         "least 2 MiB, at most the 15.9 GiB that the kernel can use.", unit="MiB",
+                         absolute=0.01, relative=0.01)
 
 
 def containers_held(found: Filling, answer: object) -> str:

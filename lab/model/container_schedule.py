@@ -12,7 +12,8 @@ from typing import Literal
 
 from lab.model.parameters import Timing
 from lab.model.xfs import WORKER_SECONDS
-from lab.scenario_steps import AnyStep, Log, SmallFiles, Update, Write
+from lab.phases import phase_name, step_phases
+from lab.scenario_steps import AnyStep, SmallFiles, Update, Write
 
 _MIB = 1024**2
 
@@ -48,7 +49,7 @@ class Action:
         ('push', 'write#2')
         """
         kind = self.kind if self.step is None else self.step.kind
-        return kind if self.nth == 1 else f"{kind}#{self.nth}"
+        return phase_name(kind, self.nth)
 
 
 Schedule = tuple[Action, ...]
@@ -67,17 +68,17 @@ def alone(steps: Sequence[AnyStep], timing: Timing) -> Schedule:
         raise ValueError(f"steps begin with {steps[0].kind if steps else 'nothing'}; 'start' expected")
     mounted = timing.mount_share * timing.start_seconds
     done = [Action(0.0, "start")]
-    at, counts = timing.start_seconds, dict[str, int]()
-    for step in steps[1:]:
+    at = timing.start_seconds
+    for phase in step_phases(steps[1:]):
+        step = phase.step
         if step.kind == "remove":
             break
         if step.kind == "pause":
             at += step.seconds
             continue
         at += timing.exec_seconds
-        counts[step.kind] = counts.get(step.kind, 0) + 1
         kind: Kind = "trim" if step.kind == "trim" else "step"
-        done.append(Action(at, kind, None if kind == "trim" else step, counts[step.kind]))
+        done.append(Action(at, kind, None if kind == "trim" else step, phase.nth))
         at += written_bytes(step) / _MIB * timing.write_seconds_per_mib
         done.append(Action(at, "sync"))
     pushes = [Action(mounted + WORKER_SECONDS * number, "push")
@@ -94,8 +95,3 @@ def written_bytes(step: AnyStep) -> int:
     if isinstance(step, SmallFiles):
         return step.count * step.each_bytes
     return 0
-
-
-def log_bytes(step: AnyStep) -> int:
-    """Bytes that a container's program sends to its standard output in a step."""
-    return step.lines * step.width if isinstance(step, Log) else 0

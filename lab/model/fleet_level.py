@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from lab.model.fleet_plan import Capacity
 from lab.model.footprint import Amount
 from lab.model.host import DMEVENTD_SECONDS
+from lab.model.min_free_space import least_free_blocks
+from lab.units import METADATA_BLOCK_BYTES
 
 MARKS = (0.8, 0.9, 1.0)
 """Shares of the data for which the first time is kept."""
@@ -59,11 +61,14 @@ class Level:
 
     @property
     def refuses(self) -> bool:
-        """``dm.min_free_space``: the daemon makes no device with less than that share of data or metadata free
-        (``poolHasFreeSpace`` in Docker 20.10's daemon/graphdriver/devmapper/deviceset.go).  Never on overlay2."""
-        share = self.capacity.min_free_share
-        return self.capacity.is_pool and (self.data_total - self.data < share * self.data_total
-                                          or self.metadata_total - self.metadata < share * self.metadata_total)
+        """``dm.min_free_space``: the daemon makes no device with less than that of data or metadata free.  Never on
+        overlay2."""
+        return self.capacity.is_pool and (
+            self._too_little(self.data_total, self.data, self.capacity.chunk_bytes)
+            or self._too_little(self.metadata_total, self.metadata, METADATA_BLOCK_BYTES))
+
+    def _too_little(self, total: float, used: float, block_bytes: int) -> bool:
+        return total - used < least_free_blocks(int(total) // block_bytes, self.capacity.min_free_percent) * block_bytes
 
     def add(self, at: float, data: float, metadata: float, volume: float) -> None:
         """Adds what fits.  Raises MetadataSpent."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from lab.model.arrivals import Arrivals
 from lab.model.distributions import Distribution, check_not_negative, check_positive
 from lab.model.footprint import Amount, Footprint
+from lab.model.min_free_space import MIN_FREE_PERCENT
 from lab.model.parameters import LogCosts
-from lab.model.storage import MIN_FREE_SHARE, build_storage
+from lab.model.storage import build_storage
 from lab.model.volume_group import VolumeGroup
 from lab.scenario import StorageSpec
 
@@ -20,7 +21,7 @@ class Capacity:
     ``metadata_bytes`` is 0 without a pool.  An overlay2 storage is as large as its disk: what the file system keeps
     for itself is not counted (``build_storage``), nor does the disk of the volumes have an end.
 
-    ``min_free_share``, 0 to 1: what the daemon keeps free of a pool's data and metadata (``dm.min_free_space``).
+    ``min_free_percent``, below 100: what the daemon keeps free of a pool's data and metadata (``dm.min_free_space``).
     """
 
     spec: StorageSpec
@@ -31,7 +32,7 @@ class Capacity:
     data_extents: int = 0
     metadata_extents: int = 0
     extents: int = 0
-    min_free_share: float = MIN_FREE_SHARE
+    min_free_percent: int = MIN_FREE_PERCENT
 
     @property
     def is_pool(self) -> bool:

@@ -200,11 +200,6 @@ def _amount(levels: Levels) -> Amount:
     return Amount(levels.storage_used, levels.pool_metadata_used or 0, levels.volume_used)
 
 
-def empty_level(spec: StorageSpec, pool_disk_bytes: int, costs: LogCosts | None = None) -> Amount:
-    """What a storage holds that was just set up."""
-    return _amount(build_storage(spec, pool_disk_bytes, costs).levels())
-
-
 @lru_cache(maxsize=128)
 def image_costs(spec: StorageSpec, pool_disk_bytes: int, image: ImageContent,
                 costs: LogCosts | None = None) -> tuple[Amount, ...]:

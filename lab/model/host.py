@@ -30,6 +30,7 @@ from lab.model.storage import Levels, PoolFull, Refused, Running, Storage
 from lab.model.thinpool import PoolRefused
 from lab.model.xfs import WORKER_SECONDS
 from lab.model.xfs_space import NoRoom
+from lab.phases import phase_name, step_phases
 from lab.scenario import StepsWorkload
 from lab.scenario_steps import Step
 
@@ -106,8 +107,8 @@ class Host:
         self.env.process(self._sampler())
         try:
             self.env.run(self.env.process(cell))
-        except Refused:
-            raise CellFailed("the daemon refuses: less than 10 % of the pool is free") from None
+        except Refused as refused:
+            raise CellFailed(f"the daemon refuses: {refused}") from None
         except PoolFull:
             failed = self.storage.failed
             raise CellFailed("the pool failed: its metadata is full" if failed else
@@ -126,14 +127,11 @@ class Host:
 
     def steps(self, workload: StepsWorkload, image: ImageContent, seed: int, *, volume: bool) -> Process:
         """A container workload, step by step."""
-        counts: dict[str, int] = {}
-        for step in workload.steps * workload.rounds:
-            counts[step.kind] = counts.get(step.kind, 0) + 1
-            name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
-            yield from self.phase(name, self._step(step, workload.containers, image, seed, counts[step.kind],
-                                                   volume=volume))
+        for done in step_phases(workload.steps, workload.rounds):
+            yield from self.phase(done.name, self._step(done.step, workload.containers, image, seed, done.nth,
+                                                        volume=volume))
             if workload.trace:                  # from the start on, the daemon is not asked for sizes
-                self._asks = step.kind in ("remove", "remove_image")
+                self._asks = done.step.kind in ("remove", "remove_image")
 
     def fio(self, jobs: Sequence[FioJob], repeats: int, image: ImageContent, seed: int, times: ServiceTimes, *,
             volume: bool) -> Process:
@@ -143,7 +141,7 @@ class Host:
         states: dict[str, FileState] = {}
         for number in range(1, repeats + 1):
             for job in jobs:
-                name = job.name if number == 1 else f"{job.name}#{number}"
+                name = phase_name(job.name, number)
                 yield from self.phase(name, self._job(job, running, states, random.Random(f"{seed}/{name}"), times))
 
     def _job(self, job: FioJob, running: Running, states: dict[str, FileState], draw: random.Random,

@@ -47,11 +47,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.metadata_rules import kernel_rule_bytes, tool_rule_bytes
 from lab.model.btree import Tree
 from lab.model.btree_remove import remove
 from lab.model.data_space import BITMAP_ENTRIES, DataSpace
 from lab.model.mappings import Mappings, MappingsInProgress, RemovableMappings
-from lab.model.metadata_rules import kernel_rule_bytes, tool_rule_bytes
 from lab.model.metadata_space import MetadataFull, MetadataSpace, reserve_blocks
 from lab.model.nodes import LAST_KEY, Node, count_nodes, max_entries
 from lab.model.small_tree import SmallTree

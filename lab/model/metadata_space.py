@@ -9,9 +9,7 @@ from lab.model.data_space import BITMAP_ENTRIES, COUNT_VALUE_BYTES
 from lab.model.nodes import Node, count_nodes
 from lab.model.small_tree import SmallTree
 from lab.model.spacemap import SpaceMap
-
-MAX_METADATA_BLOCKS = 255 * BITMAP_ENTRIES
-"""More metadata than this is not used (``DM_SM_METADATA_MAX_BLOCKS``)."""
+from lab.units import METADATA_MAX_BLOCKS
 
 RESERVE_MAX_BLOCKS = 4096
 """Most blocks of the reserve, 16 MiB (``__set_metadata_reserve``)."""
@@ -37,7 +35,7 @@ class MetadataSpace:
     """
 
     def __init__(self, metadata_blocks: int) -> None:
-        self._map = SpaceMap(min(metadata_blocks, MAX_METADATA_BLOCKS))
+        self._map = SpaceMap(min(metadata_blocks, METADATA_MAX_BLOCKS))
         self.transaction = 0
         self._committed_used = 0
         self._allocated = 0
@@ -116,7 +114,7 @@ class MetadataSpace:
     def extend(self, metadata_blocks: int) -> None:
         """Grow the metadata device; the next commit makes it count (``sm_metadata_extend``)."""
         old_blocks = self._map.blocks
-        self._map.extend(min(metadata_blocks, MAX_METADATA_BLOCKS))
+        self._map.extend(min(metadata_blocks, METADATA_MAX_BLOCKS))
         self._map.pointer = old_blocks
         self._add_bitmaps()
         self._touch(old_blocks)

@@ -15,6 +15,7 @@ from lab.model.file_work import Done, FileWork, log_line_bytes
 from lab.model.filesystem import FileSystem, blocks_of
 from lab.model.image_content import ImageContent
 from lab.model.job_counts import Surface
+from lab.model.min_free_space import MIN_FREE_PERCENT, least_free_blocks
 from lab.model.overlay import Overlay2
 from lab.model.parameters import LogCosts
 from lab.model.thin_disk import PoolFull, ThinDisk
@@ -33,15 +34,12 @@ LOOP_DATA_BYTES, LOOP_METADATA_BYTES = 100 * GIB, 2 * GIB
 MOUNT_POINTS = ("usr", "opt/lab", "run/lab")
 """What the lab mounts into every container."""
 
-MIN_FREE_SHARE = 0.1
-"""``dm.min_free_space`` by default: below it the daemon makes no container."""
-
 _DAEMON_FILES = ("config.v2.json", "hostconfig.json", "hostname", "hosts", "resolv.conf", "resolv.conf.hash")
 _DAEMON_FILE_BYTES = 3000
 
 
 class Refused(Exception):
-    """The daemon makes no container: too little is free in the pool."""
+    """The daemon makes no container: too little of the pool's data or metadata is free, its text says of which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +102,7 @@ class Storage:
         """Makes and starts a container.  Raises Refused, and PoolFull."""
         points = (*MOUNT_POINTS, "data") if volume else MOUNT_POINTS
         if self.mapper is not None:
-            pool = self.mapper.pool
-            if pool.free_data_blocks < MIN_FREE_SHARE * pool.data_blocks:
-                raise Refused
+            _check_free(self.mapper.pool)
             device = self.mapper.create(image)
             self.mapper.start(device, points, copied="data" if volume else None)
             running = Running(name, image, device.own.files, ROOT, volume, device)
@@ -283,6 +279,17 @@ def build_storage(spec: StorageSpec, pool_disk_bytes: int, costs: LogCosts | Non
 
 def _nowhere(offset_bytes: int, length_bytes: int) -> None:
     """Where the blocks of a file system go that nothing below counts."""
+
+
+def _check_free(pool: ThinPool) -> None:
+    """Raises Refused as the daemon does before it makes a device."""
+    sides = [("pool", pool.free_data_blocks, pool.data_blocks)]
+    if pool.metadata is not None:
+        total = pool.metadata.total_blocks
+        sides.append(("pool's metadata", total - pool.metadata.used_blocks, total))
+    for name, free, total in sides:
+        if free < least_free_blocks(total):
+            raise Refused(f"less than {MIN_FREE_PERCENT} % of the {name} is free")
 
 
 __all__ = ["Levels", "PoolFull", "Refused", "Running", "Storage", "build_storage"]

@@ -64,11 +64,6 @@ def told_by_flag(flags: Flags) -> Iterator[None]:
         raise InputError(error.message.removeprefix(f"{error.where}: "), where=flag, remedy=error.remedy) from None
 
 
-def text_of(flags: Flags) -> str:
-    """The plan's YAML.  Raises InputError for sizes that are none."""
-    return _text(_lines(flags))
-
-
 def _text(lines: list[tuple[str, str]]) -> str:
     return "".join(f"{line}\n" for line, _ in lines)
 

@@ -74,7 +74,7 @@ def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> 
     data_bytes, metadata_bytes = planned_sizes(plan)
     empty = empty_storage(variant.spec, data_bytes, metadata_bytes if pool else 0, parameters)
     capacity = Capacity(variant.spec, UNBOUNDED_BYTES, UNBOUNDED_BYTES if pool else 0,
-                        variant.spec.chunk_size_bytes or 1, empty, min_free_share=0.0)
+                        variant.spec.chunk_size_bytes or 1, empty, min_free_percent=0)
     trims = variant.trim_seconds if pool else None
     return Plan(capacity, tuple(_class(plan, one, variant, parameters) for one in plan.workload),
                 tuple(_images(plan, variant, parameters)), Upkeep(variant.prune_seconds, trims))
@@ -125,7 +125,7 @@ def planned_capacity(plan: PlanFile, parameters: Parameters) -> Capacity:
     data_bytes, metadata_bytes = planned_sizes(plan)
     if not plan.is_pool:
         return Capacity(plan.storage, data_bytes, 0, 1, empty_storage(plan.storage, data_bytes, 0, parameters),
-                        min_free_share=plan.min_free_share)
+                        min_free_percent=plan.min_free_percent)
     group = None
     if plan.storage.on_lvm:
         data, metadata = data_bytes // EXTENT_BYTES, metadata_bytes // EXTENT_BYTES
@@ -147,7 +147,7 @@ def pool_capacity(plan: PlanFile, data_bytes: int, metadata_bytes: int, group: V
     empty = empty_storage(spec, data_bytes, metadata_bytes, parameters)
     extents = (group.data_extents, group.metadata_extents, group.extents) if group is not None else (0, 0, 0)
     return Capacity(spec, data_bytes // chunk * chunk, metadata_bytes // METADATA_BLOCK_BYTES * METADATA_BLOCK_BYTES,
-                    chunk, empty, *extents, min_free_share=plan.min_free_share)
+                    chunk, empty, *extents, min_free_percent=plan.min_free_percent)
 
 
 def bounded(host: Plan, capacity: Capacity) -> Plan:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.model.storage import MIN_FREE_SHARE
+from lab.metadata_rules import kernel_rule_bytes
+from lab.model.min_free_space import MIN_FREE_SHARE
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.observed.forecast import MOST_PATHS, Chance, ObservedForecast, forecast
 from lab.observed.growth import growth_of
 from lab.plan.host import reserve_bytes, whole_extents
-from lab.plan.plan_file import kernel_metadata_bytes
 from lab.plan.sizing import Layout, layout, size_with_reserve
 from lab.readers.observed import read_observed
 from lab.scenario import StorageSpec
@@ -111,7 +111,7 @@ class ObservedAnswers:
     def metadata_by_rule(self) -> int | None:
         """By the kernel's rule for the data size that is told; None without a data block."""
         size_bytes, chunk = self.data_bytes_with_a_tenth_free, self.asked.chunk_bytes
-        return None if size_bytes is None or chunk is None else kernel_metadata_bytes(size_bytes, chunk)
+        return None if size_bytes is None or chunk is None else kernel_rule_bytes(size_bytes, chunk)
 
 
 def answer_from_log(path: Path, asked: Asked) -> ObservedAnswers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.analysis.plots import blank_figure, entitle, styled, styles, to_png
-from lab.model.storage import MIN_FREE_SHARE
+from lab.model.min_free_space import MIN_FREE_SHARE
 from lab.observed.forecast import LevelForecast
 from lab.plan.fan_chart import draw_fan
 from lab.plan.observed_answers import ObservedAnswers

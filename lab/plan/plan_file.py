@@ -14,6 +14,7 @@ from pydantic import Field, StrictFloat, StrictInt, ValidationError, ValidationI
 from pydantic_core import PydanticCustomError
 
 from lab.errors import InputError
+from lab.metadata_rules import KERNEL_MIN_BYTES, kernel_rule_bytes
 from lab.model.arrivals import HOURS
 from lab.model.xfs_geometry import LARGEST_CHUNK_BYTES
 from lab.plan.distribution_keys import Factor, Lifetime
@@ -23,27 +24,14 @@ from lab.scenario_steps import GiB, MiB, Part, Seconds, Size, TiB
 from lab.scenario_yaml import as_input_error, check_keys, parse, problem, read_text, show
 from lab.units import format_bytes
 
-KERNEL_BYTES_PER_BLOCK = 48
-KERNEL_MIN_BYTES, KERNEL_MAX_BYTES = 2 * MiB, 16 * GiB
-"""thin-provisioning.rst: 48 x data size / data block, at least 2 MiB, at most 16 GiB."""
-
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
 _OF_SCENARIOS = {"containers": "starts_per_day says how many", "rounds": "starts_per_day says how often",
                  "trace": "nothing is traced", "drop_caches": "the model of growth has no caches"}
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Period = Annotated[Seconds, Field(gt=0, le=3650 * 86_400.0, allow_inf_nan=False)]
-MetadataSize = Annotated[Size, Field(ge=KERNEL_MIN_BYTES, le=KERNEL_MAX_BYTES)]
+MetadataSize = Annotated[Size, Field(ge=KERNEL_MIN_BYTES, le=16 * GiB)]       # above, the kernel warns
 ImageSize = Annotated[Size, Field(ge=MiB, le=TiB)]
-
-
-def kernel_metadata_bytes(data_bytes: int, chunk_bytes: int) -> int:
-    """Metadata by the kernel's rule (thin-provisioning.rst).
-
-    >>> kernel_metadata_bytes(100 * 1024**3, 64 * 1024) // 1024**2
-    75
-    """
-    return min(KERNEL_MAX_BYTES, max(KERNEL_MIN_BYTES, KERNEL_BYTES_PER_BLOCK * -(-data_bytes // chunk_bytes)))
 
 
 class _Section(Part):
@@ -181,17 +169,21 @@ class PlanFile(Part):
         return self.accepted_risk_percent / 100
 
     @property
+    def min_free_percent(self) -> int:
+        """``dm.min_free_space``; 0 for overlay2, which has no such thing."""
+        return self.pool.min_free_space_percent if self.is_pool else 0
+
+    @property
     def min_free_share(self) -> float:
-        """``dm.min_free_space``, 0 to 1; 0 for overlay2, which has no such thing."""
-        return self.pool.min_free_space_percent / 100 if self.is_pool else 0.0
+        """The same, 0 to 1."""
+        return self.min_free_percent / 100
 
     @property
     def metadata_bytes(self) -> int:
         """The pool's metadata; 0 for overlay2."""
         if not self.is_pool:
             return 0
-        return self.pool.metadata_bytes or kernel_metadata_bytes(self.pool.data_bytes, self.storage.chunk_size_bytes
-                                                                 or 1)
+        return self.pool.metadata_bytes or kernel_rule_bytes(self.pool.data_bytes, self.storage.chunk_size_bytes or 1)
 
     def where(self, *key: str | int) -> str:
         """``file:line`` of a key, for what only shows when the host is made."""

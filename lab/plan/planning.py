@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from lab.metadata_rules import kernel_rule_bytes
 from lab.model.fleet_plan import Capacity, Plan
 from lab.model.parameters import Parameters
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
@@ -22,7 +23,7 @@ from lab.plan.host import (
     unbounded_host,
     whole_extents,
 )
-from lab.plan.plan_file import PlanFile, kernel_metadata_bytes
+from lab.plan.plan_file import PlanFile
 from lab.plan.workers import BATCH, Workers, batches_until
 
 STUDY_SHARE = 0.8
@@ -242,7 +243,7 @@ def _limited(outcome: Outcome) -> bool:
 
 def _may_limit(one: Replication, capacity: Capacity, study: Study) -> bool:
     """Whether the demand comes so near to the size that somebody may notice it: else nobody does, and none is run."""
-    left, empty, planned = 1 - capacity.min_free_share, capacity.empty, study.capacity.empty
+    left, empty, planned = 1 - capacity.min_free_percent / 100, capacity.empty, study.capacity.empty
     data = one.demand.data_bytes - planned.data_bytes + empty.data_bytes
     metadata = one.demand.metadata_bytes - planned.metadata_bytes + empty.metadata_bytes
     return data >= left * capacity.data_bytes or (capacity.is_pool and metadata >= left * capacity.metadata_bytes)
@@ -267,7 +268,7 @@ def group_for(found: Answers) -> VolumeGroup | None:
     grown = data = found.data_bytes // EXTENT_BYTES
     for _ in range(sizing.STEPS_WANTED):
         grown = -(-grown * (100 + percent) // 100)
-    by_rule = kernel_metadata_bytes(grown * EXTENT_BYTES, spec.chunk_size_bytes or 1)
+    by_rule = kernel_rule_bytes(grown * EXTENT_BYTES, spec.chunk_size_bytes or 1)
     metadata = max(found.metadata.wanted, whole_extents(by_rule)) // EXTENT_BYTES
     if spec.storage == "direct-lvm-docker":
         return sizing.whole_percents(data, metadata, percent)

@@ -21,11 +21,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.metadata_rules import KERNEL_MIN_BYTES, kernel_rule_bytes, tool_rule_bytes
 from lab.model.metadata_space import RESERVE_MAX_BLOCKS
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.plan.answers import LEVEL, rank_interval
 from lab.plan.host import whole_extents
-from lab.plan.plan_file import KERNEL_MIN_BYTES, kernel_metadata_bytes
 from lab.units import METADATA_BLOCK_BYTES
 
 LEAST_FOR_A_LAW = 20
@@ -34,9 +34,6 @@ LEAST_FOR_A_LAW = 20
 _EULER = 0.5772156649015329
 _RESAMPLES = 400
 _RESERVE_SHARE = 0.1
-
-ENTRIES_PER_LEAF = 126
-"""thin_metadata_size of thin-provisioning-tools: mappings that it counts for one metadata block."""
 
 STEPS_WANTED = 2
 """Extensions that a layout should leave room for: one for the surprise, one for the time until somebody acts."""
@@ -105,7 +102,7 @@ class MetadataSizes:
     """The closed forms and the model's answer, in bytes, for one data size and data block."""
 
     kernel: int
-    """48 B x data blocks, 2 MiB to 16 GiB (thin-provisioning.rst)."""
+    """48 B x data blocks, from 2 MiB to what the kernel can use (thin-provisioning.rst)."""
     tool: int
     """(1 + blocks / 126 + thin devices) x 4 KiB (thin_metadata_size)."""
     devices: int
@@ -123,7 +120,7 @@ class MetadataSizes:
 def metadata_sizes(data_bytes: float, chunk_bytes: int, devices: int, simulated: Needed | None) -> MetadataSizes:
     """All that is told about the metadata of a pool."""
     data = math.ceil(data_bytes)
-    return MetadataSizes(kernel_metadata_bytes(data, chunk_bytes), tool_metadata_bytes(data, chunk_bytes, devices),
+    return MetadataSizes(kernel_rule_bytes(data, chunk_bytes), tool_rule_bytes(data, chunk_bytes, devices),
                          devices, simulated)
 
 
@@ -141,16 +138,6 @@ def size_with_reserve(used_bytes: float, usable_share: float) -> float:
     if usable_share <= _RESERVE_SHARE:          # a tenth of reserve leaves nothing that may be used
         return with_most
     return min(with_most, used_bytes / (usable_share - _RESERVE_SHARE))
-
-
-def tool_metadata_bytes(data_bytes: int, chunk_bytes: int, devices: int) -> int:
-    """What thin_metadata_size (thin-provisioning-tools 0.9) says.
-
-    >>> tool_metadata_bytes(1024**4, 64 * 1024, 1000) // 1024**2
-    524
-    """
-    blocks = -(-data_bytes // chunk_bytes)
-    return (1 + -(-blocks // ENTRIES_PER_LEAF) + devices) * METADATA_BLOCK_BYTES
 
 
 # -- LVM's autoextend -------------------------------------------------------------------------------------
@@ -205,7 +192,7 @@ def working_layout(group: VolumeGroup, percent: int, chunk_bytes: int, metadata_
     if not percent:
         return None
     whole = group.extents * EXTENT_BYTES
-    metadata = max(metadata_bytes, whole_extents(kernel_metadata_bytes(whole, chunk_bytes))) // EXTENT_BYTES
+    metadata = max(metadata_bytes, whole_extents(kernel_rule_bytes(whole, chunk_bytes))) // EXTENT_BYTES
     data = int((group.extents - 2 * metadata) / (1 + percent / 100) ** STEPS_WANTED)
     while data > 0:
         found = layout("with room to extend", VolumeGroup(group.extents, data, metadata), percent)

@@ -10,14 +10,12 @@ counters are data blocks and metadata blocks (4 KiB).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from lab.errors import ReaderError
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, SECTOR_BYTES, sectors_to_bytes
 
-T = TypeVar("T")
 S = TypeVar("S", bound=str)
 
 PoolMode = Literal["rw", "ro", "out_of_data_space", "fail"]
@@ -149,12 +147,12 @@ def parse_status(text: str, *, name: str = "<dmsetup status>") -> dict[str, Stat
     Nothing (or ``No devices found``) gives an empty dict.  Raises ReaderError with file:line for a
     malformed line, one without a name, or a device of several targets (``parse_status_targets``).
     """
-    return _one_each(_devices(text, name, _status, one_target=True))
+    return _one_each(_devices(text, name, one_target=True))
 
 
 def parse_status_targets(text: str, *, name: str = "<dmsetup status>") -> dict[str, tuple[Status, ...]]:
     """As ``parse_status``, for devices that may have several targets: name -> one status a target."""
-    return _devices(text, name, _status)
+    return _devices(text, name)
 
 
 def parse_first_status(text: str, *, name: str = "<dmsetup status>") -> dict[str, Status]:
@@ -171,11 +169,6 @@ def parse_table_line(line: str, *, where: str | None = None) -> Table:
     return _table(_split_name(line)[1], where)
 
 
-def parse_table(text: str, *, name: str = "<dmsetup table>") -> dict[str, Table]:
-    """``dmsetup table`` of all devices: device name -> table line.  Raises ReaderError as ``parse_status`` does."""
-    return _one_each(_devices(text, name, _table, one_target=True))
-
-
 def _split_name(line: str) -> tuple[str | None, list[str]]:
     """The name is what precedes ``: <start sector>``; it may itself hold a colon (docker-8:1-pool)."""
     fields = line.split()
@@ -184,10 +177,8 @@ def _split_name(line: str) -> tuple[str | None, list[str]]:
     return None, fields
 
 
-def _devices(
-    text: str, name: str, parse: Callable[[list[str], str | None], T], one_target: bool = False
-) -> dict[str, tuple[T, ...]]:
-    devices: dict[str, tuple[T, ...]] = {}
+def _devices(text: str, name: str, one_target: bool = False) -> dict[str, tuple[Status, ...]]:
+    devices: dict[str, tuple[Status, ...]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.strip() == "No devices found":
             continue
@@ -198,13 +189,13 @@ def _devices(
         if device and not fields:  # a device without a table
             devices.setdefault(device, ())
             continue
-        devices[device] = (*devices.get(device, ()), parse(fields, where))
+        devices[device] = (*devices.get(device, ()), _status(fields, where))
         if one_target and len(devices[device]) > 1:
             raise ReaderError(f"device {device} has 2 targets or more, one expected", where=where)
     return devices
 
 
-def _one_each(devices: dict[str, tuple[T, ...]]) -> dict[str, T]:
+def _one_each(devices: dict[str, tuple[Status, ...]]) -> dict[str, Status]:
     return {device: targets[0] for device, targets in devices.items() if targets}
 
 

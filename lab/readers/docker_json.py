@@ -17,7 +17,7 @@ from lab.errors import ReaderError
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "pb": 10**15}
 _HUMAN_SIZE = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?)\s*([a-z]+)", re.IGNORECASE)
-NOT_MEASURED = ("", "N/A", "-1B", "-1")
+_NOT_MEASURED = ("", "N/A", "-1B", "-1")
 """What Docker prints instead of a number."""
 
 
@@ -32,15 +32,14 @@ def parse_human_size(text: str, *, where: str | None = None) -> int:
     return round(float(match[1]) * _UNITS[match[2].lower()])
 
 
-def parse_object(text: str, where: str, *, line: bool = False) -> dict[str, Any]:
-    """One JSON object.  ``line``: the text is a line, and ``where`` names it.  Raises ReaderError for anything else."""
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """One JSON object.  Raises ReaderError for anything else."""
     if not text.strip():
         raise ReaderError("empty: JSON expected", where=where, remedy="run docker with --format '{{json .}}'")
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        at = where if line else f"{where}:{error.lineno}"
-        raise ReaderError(f"malformed or truncated JSON: {error.msg}", where=at) from None
+        raise ReaderError(f"malformed or truncated JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
     except (ValueError, RecursionError) as error:
         raise ReaderError(f"malformed JSON: {error}", where=where) from None
     if not isinstance(value, dict):
@@ -67,6 +66,6 @@ def get_optional_text(values: Mapping[str, Any], key: str, where: str) -> str | 
 def get_size(values: Mapping[str, Any], key: str, where: str) -> int | None:
     """A field's size in bytes, None where it was not measured.  Raises ReaderError for text that is no size."""
     text = get_optional_text(values, key, where)
-    if text is None or text in NOT_MEASURED:
+    if text is None or text in _NOT_MEASURED:
         return None
     return parse_human_size(text, where=f"{where}: {key}")

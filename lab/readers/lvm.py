@@ -1,6 +1,6 @@
-"""``lvs``, ``vgs`` and ``pvs`` with ``--reportformat json``.
+"""``lvs`` and ``vgs`` with ``--reportformat json``.
 
-Format: lvmreport(7) and lvs(8), vgs(8), pvs(8).  Ask for bytes: ``--units b`` (with or without
+Format: lvmreport(7) and lvs(8), vgs(8).  Ask for bytes: ``--units b`` (with or without
 ``--nosuffix``); other units are rounded by LVM and refused here.
 
 >>> report = '{"report": [{"lv": [{"lv_name": "pool", "lv_attr": "twi-aot---", "data_percent": "12.50"}]}]}'
@@ -87,18 +87,6 @@ class VolumeGroup:
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class PhysicalVolume:
-    """A row of ``pvs``.  Sizes in bytes; what the report does not tell is None (``vg_name``: in no group)."""
-
-    name: str
-    vg_name: str | None
-    attr: str | None
-    size_bytes: int | None
-    free_bytes: int | None
-    columns: Mapping[str, str]
-
-
 def parse_lvs(text: str, *, name: str = "<lvs>") -> list[LogicalVolume]:
     """The rows of ``lvs --reportformat json``, in the order of the report.
 
@@ -111,11 +99,6 @@ def parse_lvs(text: str, *, name: str = "<lvs>") -> list[LogicalVolume]:
 def parse_vgs(text: str, *, name: str = "<vgs>") -> list[VolumeGroup]:
     """The rows of ``vgs --reportformat json``.  Raises ReaderError as ``parse_lvs`` does."""
     return [_volume_group(row, f"{name}: row {index}") for index, row in enumerate(_rows(text, "vg", name), 1)]
-
-
-def parse_pvs(text: str, *, name: str = "<pvs>") -> list[PhysicalVolume]:
-    """The rows of ``pvs --reportformat json``.  Raises ReaderError as ``parse_lvs`` does."""
-    return [_physical_volume(row, f"{name}: row {index}") for index, row in enumerate(_rows(text, "pv", name), 1)]
 
 
 def _rows(text: str, kind: str, name: str) -> list[dict[str, str]]:
@@ -183,17 +166,6 @@ def _volume_group(row: Mapping[str, str], where: str) -> VolumeGroup:
         extent_size_bytes=_size(row, "vg_extent_size", where),
         pv_count=_count(row, "pv_count", where),
         lv_count=_count(row, "lv_count", where),
-        columns=row,
-    )
-
-
-def _physical_volume(row: Mapping[str, str], where: str) -> PhysicalVolume:
-    return PhysicalVolume(
-        name=_required(row, "pv_name", where),
-        vg_name=_text(row, "vg_name"),
-        attr=_text(row, "pv_attr"),
-        size_bytes=_size(row, "pv_size", where),
-        free_bytes=_size(row, "pv_free", where),
         columns=row,
     )
 

@@ -18,7 +18,8 @@ from lab.readers.docker_info import block_size_bytes, parse_docker_info
 from lab.readers.docker_json import parse_human_size
 from lab.readers.lvm import LogicalVolume, parse_lvs
 from lab.readers.observed_framing import Section
-from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
+from lab.readers.pool_block import block_range
+from lab.units import METADATA_BLOCK_BYTES
 
 Source = Literal["dmsetup", "lvs", "docker"]
 
@@ -129,7 +130,7 @@ def _of_status(status: PoolStatus, pool: str, where: str) -> PoolReading:
     assert status.total_data_blocks is not None
     assert status.used_metadata_blocks is not None
     assert status.total_metadata_blocks is not None
-    smallest, largest = _block_range(status.length_sectors, status.total_data_blocks, where)
+    smallest, largest = block_range(status.length_sectors, status.total_data_blocks, where=where)
     return PoolReading(
         pool=pool,
         source="dmsetup",
@@ -144,23 +145,6 @@ def _of_status(status: PoolStatus, pool: str, where: str) -> PoolReading:
         transaction_id=status.transaction_id,
         mode=status.mode,
     )
-
-
-def _block_range(length_sectors: int, total_blocks: int, where: str) -> tuple[int, int]:
-    """The least and the largest block size in bytes of which ``total_blocks`` fill the device.
-
-    A status does not tell the block size.  The kernel counts length // block whole blocks (dm-thin.c,
-    maybe_resize_data_dev), so that block lies in (length / (total + 1), length / total] in steps of 64 KiB: one
-    value, but for pools of fewer blocks than one has steps.
-    """
-    length_bytes = sectors_to_bytes(length_sectors)
-    if total_blocks:
-        largest = min(length_bytes // total_blocks, CHUNK_MAX_BYTES) // CHUNK_STEP_BYTES * CHUNK_STEP_BYTES
-        smallest = (length_bytes // (total_blocks + 1) // CHUNK_STEP_BYTES + 1) * CHUNK_STEP_BYTES
-        if smallest <= largest:
-            return smallest, largest
-    raise ReaderError(f"{total_blocks} data blocks on {length_sectors} sectors of {SECTOR_BYTES} bytes: no block size "
-                      "that is a multiple of 64 KiB gives that", where=where)
 
 
 def _tells_pool(volume: LogicalVolume) -> bool:

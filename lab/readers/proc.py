@@ -1,7 +1,6 @@
-"""/proc/diskstats, /proc/meminfo and a cgroup's memory.stat.
+"""/proc/diskstats and /proc/meminfo.
 
-Formats: the kernel's Documentation/admin-guide/iostats.rst, Documentation/filesystems/proc.rst and
-Documentation/admin-guide/cgroup-v2.rst.
+Formats: the kernel's Documentation/admin-guide/iostats.rst and Documentation/filesystems/proc.rst.
 
 >>> parse_meminfo("MemTotal:       24684092 kB\\n")
 {'MemTotal': 25276510208}
@@ -16,22 +15,6 @@ from lab.errors import ReaderError
 from lab.units import sectors_to_bytes
 
 _DISK_COLUMNS = {14: "before 4.18", 18: "4.18", 20: "5.5"}
-
-_MEMORY_EVENTS = ("pgfault", "pgmajfault", "pgrefill", "pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed")
-_MEMORY_EVENT_PREFIXES = (
-    "pgscan",
-    "pgsteal",
-    "pgdemote",
-    "pgpromote",
-    "workingset_",
-    "thp_",
-    "numa_",
-    "swpin_",
-    "swpout_",
-    "zswpin",
-    "zswpout",
-    "zswpwb",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +45,6 @@ class DiskStats:
     discard_seconds: float | None
     flushes: int | None
     flush_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryStat:
-    """A cgroup's memory.stat: ``size_bytes`` are amounts now, ``events`` counts since the cgroup began."""
-
-    size_bytes: dict[str, int]
-    events: dict[str, int]
 
 
 def parse_diskstats(text: str, *, name: str = "/proc/diskstats") -> dict[str, DiskStats]:
@@ -105,22 +80,6 @@ def parse_meminfo(text: str, *, name: str = "/proc/meminfo") -> dict[str, int]:
         elif not key.startswith("HugePages_"):
             raise ReaderError(f"{line[:80]!r} has no unit: cut off?", where=where)
     return sizes
-
-
-def parse_memory_stat(text: str, *, name: str = "memory.stat") -> MemoryStat:
-    """memory.stat of a cgroup v2.  Raises ReaderError with file:line for a malformed line, or one of cgroup v1."""
-    stat = MemoryStat({}, {})
-    for where, line in _lines(text, name):
-        fields = line.split()
-        if len(fields) != 2:
-            raise ReaderError(f"{line[:80]!r} is not 'name number'", where=where)
-        key = fields[0]
-        if key in ("cache", "rss", "hierarchical_memory_limit"):
-            raise ReaderError(f"{key!r} is of cgroup v1; memory.stat of a cgroup v2 expected", where=where)
-        table = stat.events if key in _MEMORY_EVENTS or key.startswith(_MEMORY_EVENT_PREFIXES) else stat.size_bytes
-        _once(table, key, where)
-        table[key] = _integer(fields[1], key, where)
-    return stat
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[str, str]]:

@@ -16,10 +16,11 @@ from typing import Any
 from lab.errors import ReaderError
 from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.fio import DirectionStats, read_fio
+from lab.readers.pool_block import block_bytes
 from lab.readers.proc import parse_diskstats, parse_meminfo
 from lab.records import ARM, MEASURED
 from lab.scenario import driver_of
-from lab.units import METADATA_BLOCK_BYTES, sectors_to_bytes
+from lab.units import METADATA_BLOCK_BYTES
 
 Row = dict[str, Any]
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -37,9 +38,11 @@ class CellRows:
 def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) -> CellRows:
     """The rows of one cell's folder.
 
-    Raises ReaderError where a file is missing, damaged, or holds less than the phases need.
+    Raises ReaderError where a file is missing, damaged, or holds less than the phases need, InputError for a storage
+    that is none.
     """
     told = _json(folder / "cell.json")
+    driver_of(told["kind"], where=str(folder / "cell.json"))
     keys = {"run": run, "cell": told["cell"], "storage": told["storage"], "target": told["target"],
             "workload": told["workload"], "repetition": repetition, "arm": arm, "source": MEASURED}
     boundaries = list(_lines(folder / "boundaries.jsonl.gz"))
@@ -49,17 +52,17 @@ def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) ->
         raise ReaderError(f"{len(boundaries)} boundary records for {len(phases)} phases", where=str(folder))
     measurements: list[Row] = []
     for number, phase in enumerate(phases):
-        values = _phase_values(phase, told["kind"], boundaries[number], boundaries[number + 1])
+        values = _phase_values(phase, told, boundaries[number], boundaries[number + 1])
         if phase["fio_file"]:
             values += _fio_values(folder / f"{phase['fio_file']}.gz")
         measurements += [{**keys, "phase": phase["name"], "metric": metric, "value": float(value), "unit": unit}
                          for metric, value, unit in values]
-    return CellRows(measurements, list(_sample_rows(samples, phases, told["kind"], keys)),
+    return CellRows(measurements, list(_sample_rows(samples, told, keys)),
                     [after["cpu"] - before["cpu"] for before, after in pairwise(samples)],
                     [sample["elapsed"] for sample in samples])
 
 
-def _phase_values(phase: Mapping[str, Any], kind: str, before: Mapping[str, Any],
+def _phase_values(phase: Mapping[str, Any], told: Mapping[str, Any], before: Mapping[str, Any],
                   after: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     values: list[tuple[str, float, str]] = []
     for metric, key in (("duration", "duration_seconds"), ("sync_duration", "sync_seconds")):
@@ -67,7 +70,7 @@ def _phase_values(phase: Mapping[str, Any], kind: str, before: Mapping[str, Any]
             values.append((metric, phase[key], "s"))
     if (written := phase["application_bytes"]) is not None:
         values.append(("application_bytes", written, "B"))
-    first, last = space_of(before, kind), space_of(after, kind)
+    first, last = (space_of(one, told["kind"], told["chunk_size_bytes"]) for one in (before, after))
     for metric in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
                    "host_disk_allocated"):
         if metric in last:
@@ -100,8 +103,12 @@ def _container_sizes(boundary: Mapping[str, Any]) -> int | None:
     return sum(int(container.get("SizeRw", 0)) for container in answer["body"]["Containers"] or [])
 
 
-def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
-    """Levels and counters of one sample, in bytes (``inodes_used``: a count)."""
+def space_of(sample: Mapping[str, Any], kind: str, chunk_size_bytes: int | None) -> dict[str, float]:
+    """Levels and counters of one sample, in bytes (``inodes_used``: a count).
+
+    ``chunk_size_bytes`` is what the pool was made with; None where there is none.  Raises ReaderError where the
+    pool's status says otherwise.
+    """
     values: dict[str, float] = {}
     for name, mount in sample["mounts"].items():
         used = (mount["blocks"] - mount["free_blocks"]) * mount["block_bytes"]
@@ -111,7 +118,7 @@ def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
             values["storage_used"] = used
             values["inodes_used"] = mount["files"] - mount["free_files"]
     if driver_of(kind) == "devicemapper" and sample.get("dmsetup"):
-        values |= _pool_space(sample["dmsetup"])
+        values |= _pool_space(sample["dmsetup"], chunk_size_bytes)
     for name, allocated in sample.get("loops", {}).items():
         values[f"loop_{name}_allocated"] = allocated
     if (allocated := sample.get("host_allocated")) is not None:
@@ -126,7 +133,7 @@ def space_of(sample: Mapping[str, Any], kind: str) -> dict[str, float]:
     return values
 
 
-def _pool_space(status: str) -> dict[str, float]:
+def _pool_space(status: str, chunk_size_bytes: int | None) -> dict[str, float]:
     statuses = parse_first_status(status)
     pools = [told for told in statuses.values() if isinstance(told, PoolStatus)]
     if not pools:
@@ -134,9 +141,9 @@ def _pool_space(status: str) -> dict[str, float]:
     pool = pools[0]
     if pool.used_data_blocks is None or not pool.total_data_blocks or pool.used_metadata_blocks is None:
         return {}       # `Fail`: the kernel gives no counts, and nor do we
-    block_bytes = sectors_to_bytes(pool.length_sectors) // pool.total_data_blocks
-    return {"storage_used": pool.used_data_blocks * block_bytes,
-            "pool_data_total": pool.total_data_blocks * block_bytes,
+    block = block_bytes(pool.length_sectors, pool.total_data_blocks, chunk_size_bytes)
+    return {"storage_used": pool.used_data_blocks * block,
+            "pool_data_total": pool.total_data_blocks * block,
             "pool_metadata_used": pool.used_metadata_blocks * METADATA_BLOCK_BYTES}
 
 
@@ -171,15 +178,15 @@ def _direction_values(stats: DirectionStats) -> Iterator[tuple[str, float, str]]
             yield f"{way}_latency_{name}", latency.percentiles[fraction], "s"
 
 
-def _sample_rows(samples: list[dict[str, Any]], phases: list[dict[str, Any]], kind: str,
-                 keys: Mapping[str, Any]) -> Iterator[Row]:
+def _sample_rows(samples: list[dict[str, Any]], told: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Row]:
     if not samples:
         return
+    phases = told["phases"]
     start = min(samples[0]["t"], phases[0]["began"]) if phases else samples[0]["t"]
     for sample in samples:
         phase = next((p["name"] for p in phases if p["began"] <= sample["t"] <= p["ended"]), "between")
         values = {metric: (value, "count" if metric == "inodes_used" else "B")
-                  for metric, value in space_of(sample, kind).items()}
+                  for metric, value in space_of(sample, told["kind"], told["chunk_size_bytes"]).items()}
         memory = parse_meminfo(sample["meminfo"])
         values["memory_available"] = (memory["MemAvailable"], "B")
         values["memory_dirty"] = (memory["Dirty"], "B")

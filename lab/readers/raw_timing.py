@@ -26,19 +26,20 @@ class Took:
 def read_timings(folder: Path, containers: int) -> list[Took]:
     """What a finished cell of container steps tells; ``containers`` is how many its workload runs at a time.
 
-    Raises ReaderError where a file is missing or damaged.
+    Raises ReaderError where a file is missing or damaged, InputError for a storage that is none.
     """
     try:
         told = json.loads((folder / "cell.json").read_text())
         with gzip.open(folder / "boundaries.jsonl.gz", "rt") as file:
             records = [json.loads(line) for line in file]
-        return list(_timings(told, records, containers))
+        mapper = driver_of(str(told["kind"]), where=str(folder / "cell.json")) == "devicemapper"
+        return list(_timings(told, records, containers, mapper=mapper))
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ReaderError(f"the cell's times cannot be read: {error!r}", where=str(folder)) from None
 
 
-def _timings(told: dict[str, object], records: list[dict[str, float]], containers: int) -> Iterator[Took]:
-    mapper = driver_of(str(told["kind"])) == "devicemapper"
+def _timings(told: dict[str, object], records: list[dict[str, float]], containers: int, *,
+             mapper: bool) -> Iterator[Took]:
     running = 0
     phases = told["phases"]
     assert isinstance(phases, list)

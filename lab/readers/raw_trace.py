@@ -80,7 +80,8 @@ def _case(folder: Path, cell: Mapping[str, Any],
     path = folder / "trace" / BLKPARSE_FILE
     requests = [replace(request, offset_bytes=request.offset_bytes - traced.offset_bytes)
                 for request in parse_requests(load_text(str(path), str(path)), name=str(path))]
-    return build_case(str(cell["cell"]), requests, names[first:end], during, traced.thin, traced.device_id)
+    return build_case(str(cell["cell"]), requests, names[first:end], during, traced.thin, traced.device_id,
+                      cell["chunk_size_bytes"])
 
 
 def _traced(cell: Mapping[str, Any]) -> Traced:

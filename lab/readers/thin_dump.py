@@ -8,7 +8,6 @@ metadata snapshot.
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -265,10 +264,3 @@ def _mapping_line(mapping: DumpMapping) -> str:
         f'    <range_mapping origin_begin="{mapping.virtual_block}" data_begin="{mapping.data_block}" '
         f'length="{mapping.length}" time="{mapping.time}"/>\n'
     )
-
-
-def format_thin_dump(superblock: DumpSuperblock, thins: Iterable[tuple[DumpDevice, Iterable[DumpMapping]]]) -> str:
-    """As ``write_thin_dump``, into a text."""
-    text = io.StringIO()
-    write_thin_dump(text, superblock, thins)
-    return text.getvalue()

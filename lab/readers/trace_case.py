@@ -17,7 +17,8 @@ from typing import Any
 
 from lab.errors import ReaderError
 from lab.readers.dmsetup import PoolStatus, ThinStatus, parse_first_status
-from lab.units import CHUNK_STEP_BYTES, METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
+from lab.readers.pool_block import block_bytes
+from lab.units import METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
 
 INITIAL_DUMP = "thin_dump-begin.xml.gz"
 """The mappings of the whole pool just before the trace."""
@@ -77,13 +78,16 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
 
 def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
                boundaries: Sequence[Mapping[str, Any]], thin: str | None,
-               traced_device: int | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+               traced_device: int | None = None,
+               chunk_size_bytes: int | None = None) -> tuple[dict[str, Any], dict[str, str]]:
     """``case.json`` and the I/O logs by file name.
 
     ``boundaries`` are one record more than ``phases``, each with its time ``t``: a step holds what was asked of the
     device until the record after its phase was taken, so that its expected counts include all of it.  What was
     asked before the first or after the last record is no step's: ``requests_outside`` counts it.  ``thin`` names the
     traced thin device and ``traced_device`` is its id in the pool; without one, nothing is expected.
+    ``chunk_size_bytes`` is what the pool was made with, None if nobody knows.  Raises ReaderError where its status says
+    otherwise.
     """
     steps, logs = [], {}
     began = boundaries[0]["t"]
@@ -103,10 +107,11 @@ def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
                                 "length": request.length_bytes})
             else:
                 batch.append(request)
-        steps.append({"title": phase, "ops": ops, "expect": _expect(boundaries[number], thin)})
+        steps.append({"title": phase, "ops": ops, "expect": _expect(boundaries[number], thin, chunk_size_bytes)})
     outside = sum(not began < r.at <= boundaries[-1]["t"] for r in requests)
     return {"case": title, "initial_thin_dump": INITIAL_DUMP if thin else None, "traced_device": traced_device,
-            "thin_size_bytes": _thin_size(boundaries[0], thin), "pool": _pool(boundaries[0]) if thin else None,
+            "thin_size_bytes": _thin_size(boundaries[0], thin),
+            "pool": _pool(boundaries[0], chunk_size_bytes) if thin else None,
             "requests_outside": outside, "steps": steps}, logs
 
 
@@ -127,21 +132,15 @@ def _told_pool(boundary: Mapping[str, Any]) -> PoolStatus | None:
                  if isinstance(told, PoolStatus) and told.total_data_blocks and told.total_metadata_blocks), None)
 
 
-def _chunk_bytes(pool: PoolStatus) -> int:
-    """Size of a data block.  A rest too small for a block adds less than the step to the quotient, in a pool of
-    more blocks than a block has steps."""
-    assert pool.total_data_blocks
-    return sectors_to_bytes(pool.length_sectors) // pool.total_data_blocks // CHUNK_STEP_BYTES * CHUNK_STEP_BYTES
-
-
-def _pool(boundary: Mapping[str, Any]) -> dict[str, Any] | None:
+def _pool(boundary: Mapping[str, Any], chunk_size_bytes: int | None) -> dict[str, Any] | None:
     pool = _told_pool(boundary)
-    if pool is None or pool.total_metadata_blocks is None:
+    if pool is None or pool.total_data_blocks is None or pool.total_metadata_blocks is None:
         return None
     features: list[str] = [] if pool.discard in (None, "discard_passdown") else [pool.discard]
     if pool.error_if_no_space:
         features.append("error_if_no_space")
-    return {"chunk_size_bytes": _chunk_bytes(pool), "data_size_bytes": sectors_to_bytes(pool.length_sectors),
+    block = block_bytes(pool.length_sectors, pool.total_data_blocks, chunk_size_bytes)
+    return {"chunk_size_bytes": block, "data_size_bytes": sectors_to_bytes(pool.length_sectors),
             "metadata_size_bytes": pool.total_metadata_blocks * METADATA_BLOCK_BYTES, "features": features}
 
 
@@ -150,11 +149,12 @@ def _thin_size(boundary: Mapping[str, Any], thin: str | None) -> int | None:
     return sectors_to_bytes(told.length_sectors) if isinstance(told, ThinStatus) else None
 
 
-def _expect(boundary: Mapping[str, Any], thin: str | None) -> dict[str, Any] | None:
+def _expect(boundary: Mapping[str, Any], thin: str | None, chunk_size_bytes: int | None) -> dict[str, Any] | None:
     told, pool = None if thin is None else _status(boundary).get(thin), _told_pool(boundary)
-    if told is None or pool is None:
+    if told is None or pool is None or pool.total_data_blocks is None:
         return None
+    block = block_bytes(pool.length_sectors, pool.total_data_blocks, chunk_size_bytes)
     mapped = told.mapped_sectors if isinstance(told, ThinStatus) else None
-    blocks = {} if mapped is None else {str(THIN): sectors_to_bytes(mapped) // _chunk_bytes(pool)}
+    blocks = {} if mapped is None else {str(THIN): sectors_to_bytes(mapped) // block}
     return {"used_data_blocks": pool.used_data_blocks, "used_metadata_blocks": pool.used_metadata_blocks,
             "mapped_blocks": blocks}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandFailed, RigError
+from lab.phases import COMMAND, REMOVE, phase_name, step_phases
 from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.raw_trace import BLKPARSE_FILE, Traced, write_case
 from lab.readers.trace_case import INITIAL_DUMP
@@ -96,7 +97,7 @@ class CellDriver:
         self._containers.start(1)
         for repeat in range(1, workload.repeats + 1):
             for section in workload.sections:
-                name = section if repeat == 1 else f"{section}#{repeat}"
+                name = phase_name(section, repeat)
                 with self._phase(name, "fio", workload.drop_caches) as phase:
                     phase.fio_file = f"fio-{name}.json"
                     output = f"{OUTPUT_FOLDER}/{phase.fio_file}"
@@ -108,15 +109,13 @@ class CellDriver:
                     ])
 
     def _steps(self, workload: StepsWorkload) -> None:
-        counts: dict[str, int] = {}
-        for step in workload.steps * workload.rounds:
-            counts[step.kind] = counts.get(step.kind, 0) + 1
-            name = step.kind if counts[step.kind] == 1 else f"{step.kind}#{counts[step.kind]}"
-            self._say(f"{self._cell.id}: {name}")
+        for done in step_phases(workload.steps, workload.rounds):
+            step = done.step
+            self._say(f"{self._cell.id}: {done.name}")
             if self._tracing and step.kind in ("remove", "remove_image"):
                 self._end_trace()
-            with self._phase(name, step.kind, workload.drop_caches or step.drop_caches) as phase:
-                self._step(workload, step, phase, counts[step.kind])
+            with self._phase(done.name, step.kind, workload.drop_caches or step.drop_caches) as phase:
+                self._step(workload, step, phase, done.nth)
             if workload.trace and step.kind == "start":
                 self._begin_trace()
         if self._tracing:
@@ -173,7 +172,7 @@ class CellDriver:
 
     def _command(self, workload: CommandWorkload) -> None:
         name = f"{PREFIX}1"
-        with self._phase("command", "command", workload.drop_caches) as phase:
+        with self._phase(COMMAND, "command", workload.drop_caches) as phase:
             ran = self._machine.run(
                 ["bash", GUEST_TIMED, "docker", "run", "--name", name, "--network", "none",
                  *self._containers.mounts(name), self._containers.image, *workload.command],
@@ -185,7 +184,7 @@ class CellDriver:
             if ran.returncode != 0:
                 raise CommandFailed(workload.command, ran.returncode, ran.stdout, ran.stderr)
             phase.duration_seconds = timed_seconds(ran.stderr)
-        with self._phase("remove", "remove", False) as phase:
+        with self._phase(REMOVE, "remove", False) as phase:
             phase.duration_seconds = timed(self._machine, ["docker", "rm", "-f", "-v", name],
                                            timeout=RUN_LIMIT_SECONDS)
 

@@ -14,6 +14,7 @@ from lab.model.arrivals import every, poisson
 from lab.model.container_schedule import Action
 from lab.model.distributions import Constant, Exponential
 from lab.model.fleet import Fleet
+from lab.model.fleet_level import Level
 from lab.model.fleet_plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep
 from lab.model.footprint import Amount, Footprint
 from lab.model.volume_group import VolumeGroup
@@ -39,15 +40,25 @@ def test_the_daemon_refuses_while_less_than_a_tenth_is_free() -> None:
     assert run.reached[1.0] is None
 
 
-@pytest.mark.parametrize(("share", "started"), [(0.0, 10), (0.3, 7), (0.995, 0)])
-def test_another_share_may_have_to_be_free(share: float, started: int) -> None:
-    capacity = replace(pool(1010, autoextend_threshold=100), min_free_share=share)
+@pytest.mark.parametrize(("percent", "started"), [(0, 10), (30, 7), (99, 1)])
+def test_another_share_may_have_to_be_free(percent: int, started: int) -> None:
+    capacity = replace(pool(1010, autoextend_threshold=100), min_free_percent=percent)
     _, run = ran(Plan(capacity, (kind(every(10.0), Constant(1e6), footprint((0.0, 100))),)), days=105 / 86_400)
     assert run.started["web"] == started            # 10 MiB and 100 each, of 1008 MiB in whole extents
 
 
+def test_205_free_blocks_of_2056_are_the_tenth_that_docker_asks_for_and_204_are_not() -> None:
+    """Docker rounds the tenth down to whole blocks, of data and of metadata."""
+    chunk, blocks = 64 * 1024, 2056
+    for data, metadata, refuses in ((205, 205, False), (204, 205, True), (205, 204, True)):
+        capacity = replace(pool(1000), data_bytes=blocks * chunk, metadata_bytes=blocks * 4096, chunk_bytes=chunk,
+                           data_extents=0, metadata_extents=0, extents=0,
+                           empty=Amount((blocks - data) * chunk, (blocks - metadata) * 4096, 0))
+        assert Level(capacity).refuses is refuses
+
+
 def test_a_file_system_refuses_nothing_whatever_the_share() -> None:
-    capacity = Capacity(spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(MIB, 0, 0), min_free_share=0.9)
+    capacity = Capacity(spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(MIB, 0, 0), min_free_percent=90)
     _, run = ran(Plan(capacity, (kind(every(100.0), Constant(1e5), footprint((0.0, 10))),)), days=0.005)
     assert (run.started["web"], run.count("refused")) == (4, 0)
 

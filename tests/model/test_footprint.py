@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.model.container_schedule import Action, Schedule, alone, log_bytes
-from lab.model.footprint import Amount, Footprint, container_footprint, empty_level, image_costs, total_of
+from lab.model.container_schedule import Action, Schedule, alone
+from lab.model.fleet_plan import capacity_of
+from lab.model.footprint import Amount, Footprint, container_footprint, image_costs, total_of
 from lab.model.host import Host
 from lab.model.image_content import ImageContent
 from lab.model.parameters import Timing
@@ -47,6 +48,10 @@ of files that another one has deleted before: one after the other, as footprints
 
 def spec(storage: str, **options: object) -> StorageSpec:
     return StorageSpec.model_validate({"storage": storage, **options})
+
+
+def empty_level(asked: StorageSpec, disk_bytes: int) -> Amount:
+    return capacity_of(asked, disk_bytes).empty
 
 
 def held_by(cell: Cell, disk_bytes: int, seed: int, place: int, part: Schedule, whole: Schedule) -> Amount:
@@ -240,7 +245,3 @@ def test_what_cannot_be_is_refused() -> None:
         container_footprint(spec("direct-lvm"), GIB, image, (Action(0.0, "start"), Action(1.0, "step", Remove())))
     with pytest.raises(NoRoom):
         container_footprint(spec("direct-lvm"), GIB, image, alone((Start(), Write(amount=11 * GIB)), TIMING))
-
-
-def test_lines_to_standard_output_are_counted() -> None:
-    assert (log_bytes(Log(lines=3, width=10)), log_bytes(Start())) == (30, 0)

@@ -11,7 +11,7 @@ from lab.model.devicemapper import DeviceMapper
 from lab.model.ext4 import Ext4
 from lab.model.host import NO_SPACE_SECONDS, CellFailed, Host
 from lab.model.parameters import Timing
-from lab.model.storage import Storage, build_storage
+from lab.model.storage import Refused, Storage, build_storage
 from lab.model.thinpool import PoolConfig, ThinPool
 from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.readers.image_archive import box_image
@@ -145,6 +145,44 @@ def test_the_daemon_refuses_a_container_when_a_tenth_of_the_pool_is_not_free(tmp
     host.storage.flush()
     with pytest.raises(CellFailed, match="less than 10 %"):
         ran(asked, host=host)
+
+
+def test_a_container_starts_while_the_tenth_that_docker_asks_for_rounded_down_is_free(tmp_path: Path) -> None:
+    host = host_of(scenario(tmp_path, "start", disk="1GiB", containers=2))
+    image = box_image("lab/app:1")
+    host.storage.load(image)
+    one = host.storage.start("one", image, volume=False)
+    mapper = host.storage.mapper
+    assert isinstance(mapper, DeviceMapper)
+    pool = mapper.pool
+    assert pool.data_blocks % 10, "a tenth that is no whole number of blocks"
+    host.storage.sync()
+    host.storage.flush()
+    pool.create_thin(9999, pool.free_data_blocks * pool.chunk_size_bytes)
+    pool.write(9999, range(0, (pool.free_data_blocks - pool.data_blocks // 10) * pool.chunk_size_bytes,
+                           pool.chunk_size_bytes), 4096)
+    assert pool.free_data_blocks == pool.data_blocks // 10
+    host.storage.start("two", image, volume=False)
+    with pytest.raises(Refused, match="less than 10 % of the pool is free"):
+        host.storage.start("three", image, volume=False)
+    assert one.name in host.storage.running
+
+
+def test_the_daemon_refuses_a_container_for_want_of_metadata_as_well(tmp_path: Path) -> None:
+    host = host_of(scenario(tmp_path, "start", disk="1GiB"))
+    image = box_image("lab/app:1")
+    host.storage.load(image)
+    mapper = host.storage.mapper
+    assert isinstance(mapper, DeviceMapper)
+    pool = mapper.pool
+    assert pool.metadata is not None
+    device = 9999
+    while pool.metadata.total_blocks - pool.metadata.used_blocks >= pool.metadata.total_blocks // 10:
+        pool.create_thin(device, pool.chunk_size_bytes)         # an empty device takes metadata alone
+        device += 1
+    assert pool.free_data_blocks > pool.data_blocks // 10
+    with pytest.raises(Refused, match="less than 10 % of the pool's metadata is free"):
+        host.storage.start("one", image, volume=False)
 
 
 def test_an_extension_that_does_not_fit_adds_nothing() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,25 @@ import pytest
 
 from lab.errors import ReaderError
 from lab.readers.blktrace import is_blkparse, read_blkparse
-from lab.readers.dmsetup import PoolStatus, parse_status, parse_table
+from lab.readers.dmsetup import PoolStatus, parse_status, parse_table_line
 from lab.readers.iolog import IoAction, is_iolog, read_iolog, read_writes
 from lab.readers.thin_dump import (
     DumpDevice,
     DumpMapping,
     DumpSuperblock,
-    format_thin_dump,
     iterate_thin_dump,
     read_thin_dump,
+    write_thin_dump,
 )
 
 ROOT = Path(__file__).parent.parent / "ground_truth"
+
+
+def dumped(superblock: DumpSuperblock, thins: Iterable[tuple[DumpDevice, Iterable[DumpMapping]]]) -> str:
+    text = io.StringIO()
+    write_thin_dump(text, superblock, thins)
+    return text.getvalue()
+
 
 V2 = b"""fio version 2 iolog
 /dev/mapper/thin0 add
@@ -60,7 +68,7 @@ CPU0 (8,0):
 Total (8,0):
  Throughput (R/W): 0KiB/s / 13KiB/s
 """
-XML = format_thin_dump(
+XML = dumped(
     DumpSuperblock("", 3, 0, 128, 1000),
     [
         (DumpDevice(0, 4, 0, 0, 1), [DumpMapping(0, 0, 10, 1, 0), DumpMapping(0, 5, 20, 3, 1)]),
@@ -187,7 +195,7 @@ def test_recorded_dumps_come_back_as_they_were(tmp_path: Path) -> None:
         assert isinstance(superblock, DumpSuperblock)
         devices = [item for item in items if isinstance(item, DumpDevice)]
         mappings = [item for item in items if isinstance(item, DumpMapping)]
-        written = format_thin_dump(
+        written = dumped(
             superblock, [(device, [m for m in mappings if m.device_id == device.device_id]) for device in devices]
         )
         assert written.strip() == gzip.decompress(source.read_bytes()).decode().strip()
@@ -278,7 +286,8 @@ def read_status(path: Path) -> object:
 
 
 def read_table(path: Path) -> object:
-    return parse_table(path.read_text(errors="replace"), name=str(path))
+    lines = path.read_text(errors="replace").splitlines()
+    return [parse_table_line(line, where=f"{path}:{number}") for number, line in enumerate(lines, 1)]
 
 
 def all_iolog(path: Path) -> object:
@@ -292,7 +301,7 @@ def all_blkparse(path: Path) -> object:
 def test_the_unchanged_outputs_are_read(tmp_path: Path) -> None:
     modes = {status.mode for status in parse_status(STATUS.decode()).values() if isinstance(status, PoolStatus)}
     assert modes == {"rw", "out_of_data_space", "ro", "fail"}
-    assert len(parse_table(TABLE.decode())) == 7
+    assert len([parse_table_line(line) for line in TABLE.decode().splitlines()]) == 7
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from lab.readers.dmsetup import (
     parse_status,
     parse_status_line,
     parse_status_targets,
-    parse_table,
     parse_table_line,
 )
 
@@ -149,17 +148,17 @@ def test_a_pools_table_tells_block_size_and_features() -> None:
     assert table.data_block_bytes == 65536
 
 
-def test_tables_of_several_devices() -> None:
-    tables = parse_table(
-        "p: 0 131072 thin-pool 7:1 7:0 1024 0 0 \nt: 0 2048 thin 254:2 5\ne: 0 2048 thin 254:2 6 /dev/sdb\n"
-        "l: 0 2048 linear 8:1 2048\n"
-    )
-    assert tables == {
-        "p": PoolTable(0, 131072, "7:1", "7:0", 1024, 0, ()),
-        "t": ThinTable(0, 2048, "254:2", 5, None),
-        "e": ThinTable(0, 2048, "254:2", 6, "/dev/sdb"),
-        "l": OtherTable(0, 2048, "linear", ("8:1", "2048")),
-    }
+@pytest.mark.parametrize(
+    ("line", "table"),
+    [
+        ("p: 0 131072 thin-pool 7:1 7:0 1024 0 0 ", PoolTable(0, 131072, "7:1", "7:0", 1024, 0, ())),
+        ("t: 0 2048 thin 254:2 5", ThinTable(0, 2048, "254:2", 5, None)),
+        ("e: 0 2048 thin 254:2 6 /dev/sdb", ThinTable(0, 2048, "254:2", 6, "/dev/sdb")),
+        ("l: 0 2048 linear 8:1 2048", OtherTable(0, 2048, "linear", ("8:1", "2048"))),
+    ],
+)
+def test_the_tables_of_several_targets_are_typed(line: str, table: PoolTable | ThinTable | OtherTable) -> None:
+    assert parse_table_line(line) == table
 
 
 @pytest.mark.parametrize(
@@ -248,7 +247,7 @@ def test_a_cut_line_never_invents_a_zero(status: PoolStatus, data: st.DataObject
 @given(text=st.text(max_size=80))
 def test_any_text_is_read_or_a_reader_error_of_one_line(text: str) -> None:
     said = ""
-    for parse in (parse_status_line, parse_status, parse_table_line, parse_table):
+    for parse in (parse_status_line, parse_status, parse_table_line):
         try:
             parse(text)
         except ReaderError as error:

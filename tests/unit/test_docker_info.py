@@ -1,4 +1,4 @@
-"""The reader of docker info, docker ps -s and docker system df -v."""
+"""The reader of docker info."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from lab.errors import ReaderError
 from lab.readers.docker_info import Overlay2Status, block_size_bytes, parse_docker_info
 from lab.readers.docker_json import parse_human_size
-from lab.readers.docker_usage import parse_docker_ps, parse_docker_system_df
 
 DATA = Path(__file__).parents[1] / "data" / "readers"
 LOOP = (DATA / "docker-info-loop-lvm.json").read_text()
-PS = (DATA / "docker-ps.jsonl").read_text()
-DF = (DATA / "docker-system-df.json").read_text()
 
 
 def with_status(key: str, value: str | None) -> str:
@@ -147,96 +144,7 @@ def test_human_sizes_are_right_to_their_digits(size_bytes: int) -> None:
     assert abs(parse_human_size(go_human_size(size_bytes, 4)) - size_bytes) <= size_bytes / 1000
 
 
-def test_docker_ps_tells_written_and_virtual_bytes() -> None:
-    writer, idle = parse_docker_ps(PS)
-    assert (writer.id, writer.name, writer.image, writer.state) == ("0a1b2c3d4e5f", "writer", "base:1", "running")
-    assert (writer.size_bytes, writer.virtual_size_bytes) == (10_500_000, 199_000_000)
-    assert (idle.size_bytes, idle.virtual_size_bytes) == (0, 188_000_000)
-
-
-@pytest.mark.parametrize("shown", ["0B", "N/A", ""])
-def test_docker_ps_without_s_gives_no_size_instead_of_zero(shown: str) -> None:
-    (row,) = parse_docker_ps(PS.splitlines()[0].replace("10.5MB (virtual 199MB)", shown))
-    assert (row.size_bytes, row.virtual_size_bytes) == (None, None)
-
-
-def test_no_containers_is_an_empty_list() -> None:
-    assert parse_docker_ps("") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (PS + "{", "f:3: malformed or truncated JSON"),
-        (PS.replace("(virtual 188MB)", "(virtual"), "f:2: Size is '0B .virtual'"),
-        (PS.replace("10.5MB", "10.5 parsecs"), "f:1: '10.5 parsecs' is not a decimal size"),
-        (PS.replace('"Names":"idle"', '"Names":""'), "f:2: 'Names' is missing or empty"),
-    ],
-)
-def test_a_bad_line_of_docker_ps_is_named_by_number(text: str, says: str) -> None:
-    with pytest.raises(ReaderError, match=says):
-        parse_docker_ps(text, name="f")
-
-
-def test_system_df_is_typed_and_what_was_not_measured_is_none() -> None:
-    usage = parse_docker_system_df(DF)
-    base, untagged = usage.images
-    assert (base.repository, base.tag, base.size_bytes) == ("base", "1", 188_000_000)
-    assert (base.shared_size_bytes, base.unique_size_bytes, base.containers) == (0, 188_000_000, 2)
-    assert (untagged.size_bytes, untagged.shared_size_bytes, untagged.containers) == (10**9, None, None)
-    assert [(volume.name, volume.size_bytes, volume.links) for volume in usage.volumes] == [
-        ("v", 104_900_000, 1),
-        ("w", None, None),
-    ]
-    assert usage.build_cache_bytes == 1500
-
-
-def test_a_container_that_wrote_nothing_has_a_measured_zero_in_system_df() -> None:
-    sizes = [(row.size_bytes, row.virtual_size_bytes) for row in parse_docker_system_df(DF).containers]
-    assert sizes == [(10_500_000, None), (0, None)]
-
-
-def test_a_build_cache_entry_without_a_size_leaves_the_sum_unknown() -> None:
-    assert parse_docker_system_df(DF.replace("1.5kB", "N/A")).build_cache_bytes is None
-    assert parse_docker_system_df(DF.replace('"BuildCache":[', '"BuildCache":null,"_":[')).build_cache_bytes == 0
-
-
-def test_system_df_without_v_is_refused() -> None:
-    with pytest.raises(ReaderError, match=r"no 'Images'; keys: Active, Reclaimable, .*with -v"):
-        parse_docker_system_df(
-            '{"Active": "1", "Reclaimable": "0B", "Size": "1B", "TotalCount": "1", "Type": "Images"}'
-        )
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (DF.replace('"Links":"1"', '"Links":"one"'), "'Links' is 'one'"),
-        (DF.replace('"Volumes":[', '"Volumes":[1,'), "'Volumes' is not a list of objects"),
-        (DF[:-20], "truncated JSON"),
-    ],
-)
-def test_a_bad_system_df_is_named(text: str, says: str) -> None:
-    with pytest.raises(ReaderError, match=says):
-        parse_docker_system_df(text)
-
-
 @given(cut=st.integers(0, len(LOOP.rstrip()) - 1))
 def test_a_truncated_docker_info_is_never_read(cut: int) -> None:
     with pytest.raises(ReaderError):
         parse_docker_info(LOOP[:cut])
-
-
-@given(cut=st.integers(0, len(DF.rstrip()) - 1))
-def test_a_truncated_system_df_is_never_read(cut: int) -> None:
-    with pytest.raises(ReaderError):
-        parse_docker_system_df(DF[:cut])
-
-
-@given(cut=st.integers(0, len(PS)))
-def test_a_truncated_docker_ps_gives_whole_rows_or_an_error(cut: int) -> None:
-    try:
-        rows = parse_docker_ps(PS[:cut])
-    except ReaderError:
-        return
-    assert rows == parse_docker_ps(PS)[: len(rows)]

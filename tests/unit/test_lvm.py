@@ -1,4 +1,4 @@
-"""The reader of lvs, vgs and pvs."""
+"""The reader of lvs and vgs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import ReaderError
-from lab.readers.lvm import parse_lvs, parse_pvs, parse_vgs
+from lab.readers.lvm import parse_lvs, parse_vgs
 
 DATA = Path(__file__).parents[1] / "data" / "readers"
 LVS = (DATA / "lvs.json").read_text()
@@ -57,11 +57,9 @@ def test_numbers_and_nulls_of_json_std_are_taken() -> None:
     assert (row.size_bytes, row.data_percent, row.pool_lv, row.columns["lv_tags"]) == (4096, 1.5, None, "x,y")
 
 
-def test_volume_groups_and_physical_volumes_are_typed() -> None:
+def test_volume_groups_are_typed() -> None:
     (group,) = parse_vgs(report("vg", vg_name="docker", vg_size="100B", vg_free="3", pv_count="1", lv_count="2"))
     assert (group.size_bytes, group.free_bytes, group.extent_size_bytes, group.lv_count) == (100, 3, None, 2)
-    (disk,) = parse_pvs(report("pv", pv_name="/dev/vdb", vg_name="", pv_size="100", pv_free="0"))
-    assert (disk.name, disk.vg_name, disk.size_bytes, disk.free_bytes) == ("/dev/vdb", None, 100, 0)
 
 
 def test_no_volumes_is_an_empty_list() -> None:

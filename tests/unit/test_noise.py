@@ -30,6 +30,9 @@ workload:
     steps: [start, write: {amount: 4MiB}, delete: written, write: {amount: 4MiB}, remove]
   - name: more
     steps: [start, write: {amount: 8MiB}, remove]
+  - name: often
+    rounds: 20
+    steps: [start, write: {amount: 8MiB}, remove]
   - name: own
     command: [/bin/true]
 """
@@ -84,9 +87,9 @@ def test_a_ratio_of_arms_names_its_storage(two: dict[Arm, Scenario]) -> None:
     ("direct-lvm/overlay2-ext4 speed seq-write layer ±10 %", "no metric 'speed' (the metrics are write_bandwidth,"),
     ("direct-lvm/overlay2-ext4 write_bandwidth files:write layer ±10 %", "files has no metric 'write_bandwidth'"),
     ("direct-lvm/overlay2-ext4 write_bandwidth seq-write#3 layer ±10 %", "disk: seq-write, rand-write-4k, seq-write#2"),
-    ("direct-lvm/overlay2-ext4 duration nothing:write layer ±10 %", "the workloads are disk, files, more, own"),
+    ("direct-lvm/overlay2-ext4 duration nothing:write layer ±10 %", "the workloads are disk, files, more, often, own"),
     ("direct-lvm/overlay2-ext4 duration more:write#2 layer ±10 %", "the phases are more: start, write, remove"),
-    ("direct-lvm/overlay2-ext4 duration write layer ±10 %", "write files:write or more:write"),
+    ("direct-lvm/overlay2-ext4 duration write layer ±10 %", "write files:write or more:write or often:write"),
     ("direct-lvm/overlay2-ext4 duration files:write volume ±10 %", "the targets are layer"),
     ("candidate/baseline duration files:write layer direct-lvm ±10 %", "needs two arms"),
 ])
@@ -121,10 +124,14 @@ def test_a_maximum_below_what_an_interval_needs_is_refused(one: dict[Arm, Scenar
         parse("direct-lvm/overlay2-ext4 write_bandwidth seq-write layer ±10%", one, maximum=2)
 
 
-def test_the_phases_of_each_kind_of_workload_are_known_before_it_runs(one: dict[Arm, Scenario]) -> None:
-    assert [noise.phases_of(workload) for workload in one[ARM].workload] == [
-        ["seq-write", "rand-write-4k", "seq-write#2", "rand-write-4k#2"],
-        ["start", "write", "delete", "write#2", "remove"], ["start", "write", "remove"], ["command", "remove"]]
+def test_the_phases_of_later_rounds_can_be_asked_for(one: dict[Arm, Scenario]) -> None:
+    found = parse("direct-lvm/overlay2-ext4 duration often:write#2 layer ±10 %", one)
+    assert (found.workload, found.phase) == ("often", "write#2")
+
+
+def test_of_many_rounds_the_phases_are_not_all_listed(one: dict[Arm, Scenario]) -> None:
+    with pytest.raises(InputError, match=r"often: start, write, remove, start#2, .*, \.\.\. remove#20 \(60 in all\)"):
+        parse("direct-lvm/overlay2-ext4 duration often:write#21 layer ±10 %", one)
 
 
 def rows(label: str, values: Sequence[float], arm: Arm = ARM, phase: str = "seq-write") -> list[tuple[object, ...]]:

@@ -21,7 +21,6 @@ from lab.plan.sizing import (
     layout,
     needed,
     replications_to_count,
-    tool_metadata_bytes,
     whole_percents,
     working_layout,
 )
@@ -120,11 +119,6 @@ def test_less_risk_never_needs_less(peaks: list[float], one: float, other: float
     if strict.how == loose.how:
         assert strict.estimate >= loose.estimate * (1 - 1e-12)
     assert strict.low <= strict.estimate <= strict.high
-
-
-def test_the_tools_form_is_thin_metadata_sizes() -> None:
-    """`thin_metadata_size -b64k -s1t -m1000` of thin-provisioning-tools 0.9: 1 + blocks / 126 + 1000 blocks."""
-    assert tool_metadata_bytes(1024**4, 64 * 1024, 1000) == (1 + math.ceil(2**24 / 126) + 1000) * 4096
 
 
 # -- LVM's layouts ----------------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ MIB = 1024**2
 
 
 def study(capacity: Capacity, *classes: ContainerClass, days: float = 2.0, others: tuple[tuple[str, Plan], ...] = (),
-          min_free: float = 0.1) -> Study:
+          min_free: int = 10) -> Study:
     endless = replace(capacity, data_bytes=UNBOUNDED_BYTES, metadata_bytes=UNBOUNDED_BYTES, data_extents=0,
                       metadata_extents=0, extents=0)
-    return Study(Plan(endless, classes), replace(capacity, min_free_share=min_free), others, days, 3, (0.8, 0.9))
+    return Study(Plan(endless, classes), replace(capacity, min_free_percent=min_free), others, days, 3, (0.8, 0.9))
 
 
 def busy(data_mib: int, **options: Any) -> Study:
@@ -56,7 +56,7 @@ def all_of(told: Study, n: int) -> list[Replication]:
 def test_constant_growth_reaches_each_mark_on_the_day_that_a_division_gives() -> None:
     """10 MiB, and 5 MiB more each hour for ever: 1000 MiB are reached with the 198th container."""
     one = kind(every(3600.0), Constant(1e9), footprint((0.0, 5)))
-    found = all_of(study(pool(1000, autoextend_threshold=100), one, days=10.0, min_free=0.0), 3)
+    found = all_of(study(pool(1000, autoextend_threshold=100), one, days=10.0, min_free=0), 3)
     for mark, share in enumerate((0.8, 0.9, 1.0)):
         hours = math.ceil((share * 1000 - 10) / 5)
         assert {round(each.planned.marks[mark], 3) for each in found} == {hours * 3600.0}
@@ -67,7 +67,7 @@ def test_constant_growth_reaches_each_mark_on_the_day_that_a_division_gives() ->
 
 
 def test_the_probability_of_a_full_pool_is_the_count_over_the_replications() -> None:
-    told = busy(84, days=1.0, min_free=0.0)
+    told = busy(84, days=1.0, min_free=0)
     full = next(risk for risk in risks(all_of(told, 30), 1.0) if risk.name == "data full").by_horizon
     runs = [Fleet(bounded(told.demand, told.capacity), seed_of(3, number)).run(1.0) for number in range(30)]
     assert full.hits == sum(run.peak.data_bytes >= told.capacity.data_bytes for run in runs)
@@ -103,7 +103,7 @@ def test_logs_that_fill_a_file_system_show_its_size_though_no_write_fails() -> N
     """Lines are lost then, so the run is not that of a storage without bounds."""
     from lab.model.footprint import Amount
 
-    small = Capacity(_PLANS.spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(10 * MIB), min_free_share=0.0)
+    small = Capacity(_PLANS.spec("overlay2-ext4"), 100 * MIB, 0, 1, Amount(10 * MIB), min_free_percent=0)
     alone = kind(every(3600.0), Constant(1e9), footprint((0.0, 1)), log_bytes_per_day=5000.0 * MIB)
     told = Study(Plan(replace(small, data_bytes=UNBOUNDED_BYTES), (alone,)), small, (), 1.8 / 24, 3, (0.8,))
     found = all_of(told, 1)[0]
@@ -126,11 +126,11 @@ def test_a_larger_pool_is_never_more_often_too_small() -> None:
 
 
 def test_another_min_free_space_refuses_at_another_level() -> None:
-    for share, started in ((0.0, 10), (0.1, 9), (0.5, 5)):
+    for percent, started in ((0, 10), (10, 9), (50, 5)):
         one = kind(every(10.0), Constant(1e9), footprint((0.0, 100)))
-        told = study(pool(1010, autoextend_threshold=100), one, days=0.005, min_free=share)
+        told = study(pool(1010, autoextend_threshold=100), one, days=0.005, min_free=percent)
         outcome = all_of(told, 1)[0].planned
-        assert outcome.first["refused"] == (pytest.approx(10.0 * (started + 1)) if share else NEVER)
+        assert outcome.first["refused"] == (pytest.approx(10.0 * (started + 1)) if percent else NEVER)
         assert outcome.peaks.devices > 2 * started
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError
+from lab.metadata_rules import kernel_rule_bytes
 from lab.model.distributions import Constant, Empirical, Exponential, Gamma, LogNormal
-from lab.plan.flags import Flags, plan_of_flags, text_of
+from lab.plan.flags import Flags, plan_of_flags
 from lab.plan.plan_file import (
     Containers,
     ImageTags,
     PlanFile,
     PoolSizes,
     Routine,
-    kernel_metadata_bytes,
     load_plan,
     read_plan,
 )
@@ -53,7 +53,7 @@ def test_a_plan_is_read_with_its_units() -> None:
         20 * GIB, 4 * GIB, 7 * 86_400.0)
     assert plan.workload[0].lifetime == Exponential(3600.0)
     assert plan.workload[0].size == LogNormal(1.0, 0.5)
-    assert plan.metadata_bytes == kernel_metadata_bytes(20 * GIB, 64 * 1024) == 15 * MIB
+    assert plan.metadata_bytes == kernel_rule_bytes(20 * GIB, 64 * 1024) == 15 * MIB
     assert (plan.min_free_share, plan.risk, plan.alerts_percent) == (0.1, 0.01, (80, 90))
 
 
@@ -114,7 +114,7 @@ def test_flags_make_the_plan_that_they_say() -> None:
     assert (plan.pool.data_bytes, plan.storage.chunk_size_bytes) == (50 * GIB, 128 * 1024)
     assert [step.kind for step in plan.workload[0].steps] == ["start", "write"]
     assert plan.workload[0].starts_per_day == 300
-    assert read(text_of(Flags())) == plan_of_flags(Flags()).model_copy(update={"path": Path("plan.yaml")})
+    assert read(plan.text) == plan.model_copy(update={"path": Path("plan.yaml")})
 
 
 def test_what_a_flag_cannot_be_is_refused_by_the_flags_name() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,19 +58,19 @@ def test_the_host_without_bounds_begins_as_the_planned_one() -> None:
         plan = plan_of(text)
         host = unbounded_host(plan, as_planned(plan), PARAMETERS)
         assert host.capacity.empty == planned_capacity(plan, PARAMETERS).empty
-        assert host.capacity.min_free_share == 0
+        assert host.capacity.min_free_percent == 0
 
 
 def test_a_file_system_has_no_metadata_at_all() -> None:
     plan = plan_of(TEXT.replace("{storage: direct-lvm, chunk_size: 64KiB}", "overlay2-ext4"))
     capacity = planned_capacity(plan, PARAMETERS)
-    assert (capacity.metadata_bytes, capacity.empty.metadata_bytes, capacity.min_free_share) == (0, 0, 0)
+    assert (capacity.metadata_bytes, capacity.empty.metadata_bytes, capacity.min_free_percent) == (0, 0, 0)
 
 
 def test_the_daemons_share_is_the_plans() -> None:
     plan = plan_of(TEXT.replace("100GiB", "100GiB, min_free_space_percent: 25"))
-    assert planned_capacity(plan, PARAMETERS).min_free_share == 0.25
-    assert pool_capacity(plan, 50 * GIB, 64 * MIB, None, PARAMETERS).min_free_share == 0.25
+    assert planned_capacity(plan, PARAMETERS).min_free_percent == 25
+    assert pool_capacity(plan, 50 * GIB, 64 * MIB, None, PARAMETERS).min_free_percent == 25
 
 
 def test_lvm_rounds_sizes_up_to_extents_and_a_loop_does_not() -> None:
@@ -115,11 +114,12 @@ def test_the_size_with_its_reserve_is_just_enough(used_mib: int, left: float) ->
     assert not holds(int(blocks * 0.99))
 
 
-def test_the_daemon_refuses_from_the_share_on_that_has_to_be_free() -> None:
+def test_the_daemon_refuses_from_the_percentage_on_that_has_to_be_free() -> None:
     capacity = planned_capacity(plan_of(TEXT.replace("100GiB", "1GiB")), PARAMETERS)
-    for share in (0.05, 0.1, 0.3):
-        level = Level(replace(capacity, min_free_share=share))
-        level.add(0.0, math.floor((1 - share) * level.data_total) - level.data, 0.0, 0.0)
-        assert not level.refuses, share
+    for percent in (5, 10, 30):
+        level = Level(replace(capacity, min_free_percent=percent))
+        blocks = capacity.data_bytes // capacity.chunk_bytes
+        level.add(0.0, (blocks - blocks * percent // 100) * capacity.chunk_bytes - level.data, 0.0, 0.0)
+        assert not level.refuses, percent
         level.add(0.0, capacity.chunk_bytes, 0.0, 0.0)
-        assert level.refuses, share
+        assert level.refuses, percent

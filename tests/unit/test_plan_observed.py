@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 
 from lab.cli import app
 from lab.errors import AnswerIsNo, Inconclusive, InputError
+from lab.metadata_rules import kernel_rule_bytes
 from lab.observed import collect_script
 from lab.plan.observed_answers import Asked, answer_from_log, extensions
 from lab.plan.observed_words import repairs
-from lab.plan.plan_file import kernel_metadata_bytes
 
 MIB, GIB, CHUNK = 1024**2, 1024**3, 64 * 1024
 LOGS = sorted((Path(__file__).parents[1] / "data" / "observed").glob("*.log"))
@@ -79,7 +79,7 @@ def test_the_sizes_that_would_do_are_those_of_the_last_day(log: Path) -> None:
     assert needed["data_bytes"] > 130 * GIB
     assert needed["data_bytes_with_a_tenth_free"] == pytest.approx(130 / 0.9 * GIB, abs=8 * MIB)
     assert needed["metadata_bytes"] == 80 * MIB           # 15,904 / 0.8 = 19,880 blocks, in extents of 4 MiB
-    assert needed["kernel_metadata_bytes"] == kernel_metadata_bytes(needed["data_bytes_with_a_tenth_free"], CHUNK)
+    assert needed["kernel_metadata_bytes"] == kernel_rule_bytes(needed["data_bytes_with_a_tenth_free"], CHUNK)
 
 
 def test_another_size_is_asked_about(log: Path) -> None:

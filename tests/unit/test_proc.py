@@ -1,4 +1,4 @@
-"""The readers of /proc/diskstats, /proc/meminfo and memory.stat."""
+"""The readers of /proc/diskstats and /proc/meminfo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import ReaderError
-from lab.readers.proc import parse_diskstats, parse_meminfo, parse_memory_stat
+from lab.readers.proc import parse_diskstats, parse_meminfo
 
 DATA = Path(__file__).parents[1] / "data" / "readers"
 DISKS = (DATA / "diskstats.txt").read_text()
@@ -78,36 +78,6 @@ def test_a_bad_meminfo_is_named_by_line(text: str, says: str) -> None:
         parse_meminfo(text, name="f")
 
 
-def test_memory_stat_keeps_amounts_and_events_apart() -> None:
-    stat = parse_memory_stat((DATA / "memory.stat").read_text())
-    assert stat.size_bytes["file_dirty"] == 8192
-    assert stat.size_bytes["slab"] == 262144
-    assert set(stat.events) == {
-        "workingset_refault_file",
-        "pgscan",
-        "pgsteal",
-        "pgfault",
-        "pgmajfault",
-        "thp_fault_alloc",
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "f: empty"),
-        ("anon 1\nfile\n", "f:2: 'file' is not 'name number'"),
-        ("anon 1\nfile 2", "f:2: the last line is cut off"),
-        ("anon x\n", "f:1: anon is 'x'"),
-        ("anon 1\nanon 1\n", "f:2: anon comes twice"),
-        ("cache 1\n", "f:1: 'cache' is of cgroup v1"),
-    ],
-)
-def test_a_bad_memory_stat_is_named_by_line(text: str, says: str) -> None:
-    with pytest.raises(ReaderError, match=re.escape(says)):
-        parse_memory_stat(text, name="f")
-
-
 @given(cut=st.integers(0, len(DISKS) - 1))
 def test_diskstats_cut_anywhere_give_whole_lines_or_an_error(cut: int) -> None:
     try:
@@ -127,7 +97,7 @@ def test_a_generated_line_round_trips(values: list[int]) -> None:
 @given(text=st.text(max_size=60))
 def test_any_text_is_read_or_a_reader_error_of_one_line(text: str) -> None:
     said = ""
-    for parse in (parse_diskstats, parse_meminfo, parse_memory_stat):
+    for parse in (parse_diskstats, parse_meminfo):
         try:
             parse(text + "\n")
         except ReaderError as error:

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from lab.errors import ReaderError
+from lab.errors import InputError, ReaderError
 from lab.readers.raw_cell import read_raw_cell, space_of
+from lab.readers.raw_timing import read_timings
+from lab.scenario import driver_of
 
+KIB, MIB = 1024, 1024**2
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\nDirty: 8 kB\n"
 POOL = "docker-thinpool: 0 {sectors} thin-pool 1 10/100 {used}/64 - rw discard_passdown queue_if_no_space - 25\n"
 
@@ -75,9 +78,38 @@ def test_what_the_host_gave_and_got_back_is_told_where_the_disk_is_sparse(tmp_pa
     assert "host_disk_growth" not in values(tmp_path)
 
 
+@pytest.mark.parametrize("chunk", [192 * KIB, 48 * MIB, 64 * MIB])
+def test_a_rest_of_the_pool_too_small_for_a_data_block_is_no_part_of_the_blocks(chunk: int) -> None:
+    blocks = 3892 * MIB // chunk
+    told = sample(1, 0, status=f"docker-thinpool: 0 {3892 * MIB // 512} thin-pool 1 10/100 {blocks}/{blocks} - rw "
+                               "discard_passdown queue_if_no_space - 25\n")
+    found = space_of(told, "direct-lvm", chunk)
+    assert found["storage_used"] == found["pool_data_total"] == blocks * chunk
+
+
+def test_a_pool_whose_blocks_are_not_those_that_the_cell_tells_is_refused(tmp_path: Path) -> None:
+    larger = sample(13, 8, status=POOL.format(sectors=32 * 1024, used=8))
+    write_cell(tmp_path, [sample(9, 4), larger], [])
+    with pytest.raises(ReaderError, match="64 data blocks of 512 KiB do not fit on 32768 sectors"):
+        read_raw_cell(tmp_path, "r", 1)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "overlay2-zfs", ""])
+def test_a_storage_that_is_not_known_is_refused_by_its_name_and_taken_for_no_other(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(InputError, match=f"no storage is named '{kind}' .the storages are loop-lvm, direct-lvm"):
+        driver_of(kind)
+    write_cell(tmp_path, [sample(9, 4), sample(13, 8)], [])
+    path = tmp_path / "cell.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind}))
+    with pytest.raises(InputError, match=r"cell\.json: no storage is named"):
+        read_raw_cell(tmp_path, "r", 1)
+    with pytest.raises(InputError, match=r"cell\.json: no storage is named"):
+        read_timings(tmp_path, 1)
+
+
 def test_a_failed_pool_gives_no_counts_rather_than_zeros() -> None:
     failed = sample(1, 0, status="docker-thinpool: 0 65536 thin-pool Fail\n")
-    assert "storage_used" not in space_of(failed, "direct-lvm")
+    assert "storage_used" not in space_of(failed, "direct-lvm", 524288)
 
 
 def test_a_failed_pool_at_a_boundary_leaves_growth_out(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from lab.scenario import (
     _metadata_fits,
     load_scenario,
 )
+from lab.scenario_key import setup_text
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 JOBS = "[global]\nioengine=psync\n\n[first]\nrw=write\n; a comment\n[second]\nrw=read\n"
@@ -156,7 +157,7 @@ def test_a_throttle_is_part_of_a_cells_key_and_no_part_of_a_set_ups(folder: Path
     assert spec.throttle is not None
     assert (spec.throttle.bandwidth_bytes, spec.throttle.operations) == (4 * 2**20, 300)
     assert spec.throttle.sentence == "4 MiB/s, 300 operations/s"
-    assert repr(spec) == repr(plain.storages[1])
+    assert setup_text(spec) == setup_text(plain.storages[1])
     assert StorageSpec.model_validate(spec.model_dump()) == spec
     keys = [[cell.content_key(MachineSpec(), 7, 1, "box") for cell in one.cells()] for one in (slow, plain)]
     same = [ours == theirs for ours, theirs in zip(*keys, strict=True)]

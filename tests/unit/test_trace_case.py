@@ -99,3 +99,20 @@ def test_a_rest_too_small_for_a_block_does_not_make_the_blocks_larger() -> None:
     case, _ = build_case("c", [], ["write"], [record, record], "docker-a", 5)
     assert case["pool"]["chunk_size_bytes"] == 65536
     assert case["steps"][0]["expect"]["mapped_blocks"] == {"0": 1}
+
+
+def few_blocks() -> dict[str, Any]:
+    """60 whole blocks of 64 MiB on 3,892 MiB; 52 MiB are left over."""
+    line = f"docker-pool: 0 {3892 * 2048} thin-pool 1 10/128 1/60 - rw discard_passdown queue_if_no_space - 25\n"
+    return {"t": 0.0, "dmsetup": line + "docker-a: 0 20971520 thin 131072 131071\n"}
+
+
+def test_the_blocks_that_a_pool_was_made_with_are_taken_where_its_status_leaves_several_sizes() -> None:
+    case, _ = build_case("c", [], ["write"], [few_blocks(), few_blocks()], "docker-a", 5, 64 << 20)
+    assert case["pool"]["chunk_size_bytes"] == 64 << 20
+    assert case["steps"][0]["expect"]["mapped_blocks"] == {"0": 1}
+
+
+def test_a_status_that_leaves_several_sizes_of_a_block_is_refused_where_nobody_knows_it() -> None:
+    with pytest.raises(ReaderError, match=r"60 data blocks on 7970816 sectors can be of 63.81 MiB to 64.81 MiB"):
+        build_case("c", [], ["write"], [few_blocks(), few_blocks()], "docker-a", 5)
