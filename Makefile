@@ -42,6 +42,8 @@ reference: .venv/.installed ## Measure the reference, validation, A/A and thrott
 	@mkdir -p $(REFERENCE)/aa && $(LAB) run scenarios/aa.yaml --against scenarios/aa.yaml --resume $(REFERENCE)/aa
 	@mkdir -p $(REFERENCE)/proof && $(LAB) run scenarios/proof.yaml --against scenarios/proof-baseline.yaml \
 	   --resume $(REFERENCE)/proof
+	@mkdir -p $(REFERENCE)/machines/reference-uml && QEMU_ACCEL=uml $(LAB) run scenarios/reference.yaml \
+	   --resume $(REFERENCE)/machines/reference-uml
 	@$(LAB) report $(REFERENCE)/reference/reference
 
 .PHONY: docs
@@ -49,6 +51,7 @@ docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
 	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
 	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
 	@.venv/bin/python -c 'from pathlib import Path; from lab.gate_page import write_gate_page; write_gate_page(Path("results"), Path("docs/gate.md"))'
+	@.venv/bin/python docs/generate/machines.py results docs/machines.md
 
 .PHONY: ensembles
 ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (minutes, all cores)

@@ -12,17 +12,21 @@ from lab.errors import InputError
 from lab.model.parameters import SCHEMA_VERSION, Parameters
 
 SHIPPED = "parameters.json"
-"""Made by ``lab calibrate`` from the committed reference runs."""
+"""Made by ``lab calibrate`` from the committed reference run on an emulated machine."""
+
+SHIPPED_FOR_UML = "parameters-uml.json"
+"""The same from the one on user-mode Linux."""
 
 
-def read_parameters(path: Path | None) -> Parameters:
-    """The parameters in a file; without one, those that come with the lab.
+def read_parameters(path: Path | None, accelerator: str | None = None) -> Parameters:
+    """The parameters in a file; without one, those that come with the lab for that accelerator of a machine.
 
     Raises InputError, with the file and the key, for another schema version, unknown keys, and values out of range.
     """
-    where = str(path) if path is not None else SHIPPED
+    shipped = SHIPPED_FOR_UML if accelerator == "uml" else SHIPPED
+    where = str(path) if path is not None else shipped
     try:
-        text = files("lab.readers").joinpath(SHIPPED).read_text() if path is None else path.read_text()
+        text = files("lab.readers").joinpath(shipped).read_text() if path is None else path.read_text()
         document = json.loads(text)
     except (OSError, ValueError) as error:
         raise InputError(f"the parameters cannot be read: {error}", where=where,

@@ -34,7 +34,7 @@ from lab.rig.throttle import throttled, throttled_in_guest
 from lab.scenario import MachineSpec, Throttle
 
 READY = "ready"
-_DROP_IN = "/run/systemd/system/docker.service.d/50-no-network.conf"
+_DROP_IN = "/etc/systemd/system/docker.service.d/50-no-network.conf"
 _GUEST_PROGRAMS = Path(__file__).with_name("guest")
 
 

@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from lab.model.metadata import empty_pool_blocks
 from lab.readers.thin_dump import read_thin_dump
+from lab.rig.accelerator import AUTO, TCG, UML, choose
 from lab.rig.disks import VM_DISKS
 from lab.rig.machine import Machine, put
 from lab.rig.pools import tear_down
@@ -34,17 +36,44 @@ PROGRAMS = int(os.environ.get("LAB_RANDOM_PROGRAMS", "2"))
 LEAST_METADATA_ERROR_BLOCKS, METADATA_ERROR_SHARE = 4, 0.02
 
 
-@pytest.fixture(scope="module")
-def machine(cli: Any) -> Iterator[Machine]:
+@contextmanager
+def a_machine(cli: Any, accelerator: str) -> Iterator[Machine]:
     """The tests' VM, in the state folder that the command line's tests use as well."""
+    spec = MachineSpec.model_validate({"memory_bytes": 1024 * MIB, "pool_disk_bytes": 2048 * MIB,
+                                       "spare_disk_bytes": 2048 * MIB, "accelerator": accelerator})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(cli.state))
-        with vm(MachineSpec(memory_bytes=1024 * MIB, pool_disk_bytes=2048 * MIB, spare_disk_bytes=2048 * MIB),
-                print) as guest:
+        with vm(spec, print) as guest:
             guest.up()
             tear_down(guest.machine, VM_DISKS)
             put(guest.machine, SCRIPT, Path(__file__).with_name("pool_program.py").read_bytes())
             yield guest.machine
+
+
+@pytest.fixture(scope="module")
+def machine(cli: Any) -> Iterator[Machine]:
+    with a_machine(cli, AUTO) as machine:
+        yield machine
+
+
+def dump_after(machine: Machine, program: dict[str, Any]) -> str:
+    """The pool's mappings, as thin_dump has them, after the program."""
+    machine.run(["python3", SCRIPT, VM_DISKS.pool, FOLDER], stdin=json.dumps(program).encode(), timeout=600)
+    return machine.run(["cat", f"{FOLDER}/thin_dump-end.xml"], timeout=120).stdout
+
+
+def test_the_boxs_own_kernel_and_user_mode_linux_do_the_same_to_fresh_random_programs_byte_for_byte(
+        machine: Machine, cli: Any) -> None:
+    if choose(AUTO, 1024 * MIB).name != UML:
+        pytest.skip("the machine runs the box's own kernel here: there is no second one to compare it with")
+    seed = time.time_ns()
+    print(f"random programs from seed {seed}")
+    programs = [random_program(seed + number) for number in range(PROGRAMS)]
+    with a_machine(cli, TCG) as other:
+        kernels = {where.run(["uname", "-r"]).stdout for where in (machine, other)}
+        assert len(kernels) == 2
+        for program in programs:
+            assert dump_after(machine, program) == dump_after(other, program)
 
 
 def random_program(seed: int) -> dict[str, Any]:
