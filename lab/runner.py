@@ -20,6 +20,7 @@ from pathlib import Path
 
 from lab.analysis.noise import FIRST_LOOK, Judgement, RepeatUntil, judge
 from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
+from lab.files import make_output_folder, told_as_output, write_atomically
 from lab.order import SETUP, Arms, Block, Job, plan_repetition
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
@@ -38,7 +39,7 @@ from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
 from lab.scenario import Cell, Scenario
 from lab.scenario_records import baseline_record, cell_records, drop_caches, scenario_ref
-from lab.store import Row, RunWriter, write_atomically
+from lab.store import Row, RunWriter
 
 SCENARIO_FILE, BASELINE_FILE = "scenario.yaml", "baseline.yaml"
 
@@ -378,7 +379,9 @@ def _now() -> str:
 
 
 def new_run_folder(results: Path, scenario: Scenario) -> Path:
-    """A folder for a new run: the scenario's name and the time, UTC.  Made."""
+    """A folder for a new run: the scenario's name and the time, UTC.  Made.  Raises InputError where it cannot be."""
     folder = results / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder.mkdir(parents=True)
+    make_output_folder(results)
+    with told_as_output(folder, "the folder cannot be made"):
+        folder.mkdir()
     return folder

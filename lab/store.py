@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from lab.errors import InputError
+from lab.files import write_atomically
 from lab.records import MEASUREMENT_COLUMNS, SAMPLE_COLUMNS, SCHEMA_VERSION, CellResult, Manifest
 
 if TYPE_CHECKING:
@@ -42,17 +43,6 @@ _TABLES: dict[str, tuple[str, ...]] = {"measurements": MEASUREMENT_COLUMNS, "sam
 
 _OF_A_CELL = ["cell", "repetition", "arm"]
 """What tells one cell's rows from another's in a run's tables."""
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    data = content.encode() if isinstance(content, str) else content
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
 
 
 @dataclass(frozen=True)

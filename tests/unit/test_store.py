@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lab.errors import InputError
+from lab.files import write_atomically
 from lab.records import MEASUREMENT_COLUMNS, SAMPLE_COLUMNS, SCHEMA_VERSION, CellResult, Manifest
-from lab.store import RunWriter, find_runs, open_run, write_atomically
+from lab.store import RunWriter, find_runs, open_run
 
 
 def result(key: str, status: str = "done", seconds: float = 1.5) -> CellResult:
