@@ -84,6 +84,7 @@ def run(
     from lab.order import plan
     from lab.rig.provide import needs_vm, provider_name
     from lab.runner import Runner, new_run_folder, refuse_other_arms
+    from lab.store import refuse_foreign
 
     arms = _arms(scenario, against, repetitions)
     until = _until(repeat_until, max_repetitions, arms, only or ())
@@ -96,6 +97,7 @@ def run(
         if not resume.is_dir():
             raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
         refuse_other_arms(resume, arms)
+        refuse_foreign(resume)
     if needs_vm(arms.candidate.machine):
         _need_tools()
     folder = resume or new_run_folder(results, arms.candidate)
@@ -103,7 +105,7 @@ def run(
     again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
     try:
         manifest = Runner(arms, folder, only=only or (), say=say, progress=progress(), until=until).run()
-    except (Interrupted, RigError):
+    except (Interrupted, RigError, OSError):
         say("go on with: " + again + (f" --max-repetitions {max_repetitions}" if max_repetitions else ""))
         print(folder)
         raise
