@@ -71,6 +71,7 @@ def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
 def simulate(scenario: Scenario, folder: Path, parameters: Parameters, *, repetitions: int, only: Sequence[str],
              progress: Progress) -> Manifest:
     """Writes the run.  Raises InputError as ``check_expressible`` does, and where ``only`` names no cell."""
+    check_expressible(scenario, only)
     writer, began, started = RunWriter(folder), time.monotonic(), _now()
     write_atomically(folder / "scenario.yaml", scenario.text)
     results: list[CellResult] = []
