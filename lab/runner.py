@@ -21,6 +21,7 @@ from pathlib import Path
 from lab.analysis.noise import FIRST_LOOK, Judgement, RepeatUntil, judge
 from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
 from lab.files import make_output_folder, told_as_output, write_atomically
+from lab.interrupts import Cleaned, cleaning_up
 from lab.order import SETUP, Arms, Block, Job, plan_repetition
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
@@ -107,7 +108,8 @@ class Runner:
             if (first := next(left, None)) is not None:
                 self._run_blocks(chain([first], left), finished)
         finally:
-            manifest = self._close()
+            with cleaning_up():
+                manifest = self._close()
         return manifest
 
     def _plan(self, repetition: int) -> list[Block]:
@@ -142,7 +144,7 @@ class Runner:
         return repetition >= self._minimum and self._judged.ended
 
     def _run_blocks(self, blocks: Iterable[Block], finished: set[str]) -> None:
-        with open_machine(self._scenario.machine, self._say) as machine:
+        with Cleaned(open_machine(self._scenario.machine, self._say)) as machine:
             self._resume(machine)
             for block in blocks:
                 jobs = [job for job in block.jobs if job.key not in finished]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, Interrupted, app, progress, say, settle
+from lab.cli.base import JSON, app, progress, say, settle
 from lab.errors import InputError, RigError
+from lab.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.analysis.noise import RepeatUntil
