@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -371,8 +372,8 @@ def _failure(error: LabError | None) -> Failure | None:
 
 def _compress(raw: Path) -> None:
     file = raw / "transcript.jsonl"
-    with gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
-        out.write(file.read_bytes())
+    with file.open("rb") as content, gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
+        shutil.copyfileobj(content, out)
     file.unlink()
 
 

@@ -230,9 +230,11 @@ class Host:
             self._lock = None
 
     def _release(self) -> None:
-        self._free_lock()
-        if self._ssh is not None:
-            self._ssh.close()
+        try:
+            self._free_lock()
+        finally:
+            if self._ssh is not None and (complaint := self._ssh.close()):
+                self._say(complaint)
             self._ssh = None
 
     # -- taking and giving back ---------------------------------------------------
