@@ -58,6 +58,10 @@ class ConnectionLost(RigError):
     """The machine no longer answers over ssh."""
 
 
+class OutputRefused(RigError):
+    """What the machine sent is not taken: too much, cut off, or not what was asked for.  It fails the cell."""
+
+
 class CommandFailed(RigError):
     """A command inside the machine ended with a status other than zero."""
 

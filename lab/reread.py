@@ -6,15 +6,18 @@ from lab.errors import InputError
 from lab.order import SETUP
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import MEASURED
-from lab.store import Run, RunWriter
+from lab.store import Run, RunWriter, open_run
 
 
 def reread(run: Run) -> int:
     """Writes the run's tables anew from the raw output of its cells.  Returns how many rows of measurements differ.
 
     The rows of a storage's set-up stay: they were timed by the runner and are in no output.  Raises InputError for a
-    simulated run, ReaderError where raw output is missing or damaged; the tables are then as before.
+    simulated run, RigError where another process writes to it, and ReaderError where raw output is missing or damaged;
+    the tables are then as before.
     """
+    writer = RunWriter(run.path)        # its lock first: what is read must not change until it is written
+    run = open_run(run.path)
     before = run.measurements
     if set(before["source"]) - {MEASURED}:
         raise InputError("a simulated run has no raw output to read", where=str(run.path),
@@ -22,7 +25,6 @@ def reread(run: Run) -> int:
     told = {result.key: read_raw_cell(run.path / "raw" / result.key, run.manifest.run, result.repetition,
                                       arm=result.arm)
             for result in run.manifest.results if result.status == "done" and not result.cell.endswith(f".{SETUP}")}
-    writer = RunWriter(run.path)
     for key, rows in told.items():
         writer.replace(key, rows.measurements, rows.samples)
     writer.close(run.manifest)

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from lab.analysis.noise import FIRST_LOOK, Judgement, RepeatUntil, judge
 from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
+from lab.files import make_output_folder, told_as_output, write_atomically
+from lab.interrupts import Cleaned, cleaning_up
 from lab.order import SETUP, Arms, Block, Job, plan_repetition
 from lab.readers.raw_cell import read_raw_cell
 from lab.records import (
@@ -39,7 +42,7 @@ from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
 from lab.scenario import Cell, HostSpec, Scenario
 from lab.scenario_records import baseline_record, cell_records, drop_caches, scenario_ref
-from lab.store import Row, RunWriter, write_atomically
+from lab.store import Row, RunWriter
 
 SCENARIO_FILE, BASELINE_FILE = "scenario.yaml", "baseline.yaml"
 
@@ -97,7 +100,7 @@ class Runner:
             self._started_utc = earlier["started_utc"]
             self._session.clock = [ClockCheck(**check) for check in earlier["clock"]]
             self._accelerator = earlier.get("accelerator")
-        if (manifest := self._earlier()) is not None:
+        if self._accelerator is None and (manifest := self._earlier()) is not None:
             self._accelerator = manifest.machine.accelerator
         if arms.baseline is not None:
             write_atomically(folder / BASELINE_FILE, arms.baseline.text)
@@ -111,7 +114,8 @@ class Runner:
             if (first := next(left, None)) is not None:
                 self._run_blocks(chain([first], left), finished)
         finally:
-            manifest = self._close()
+            with cleaning_up():
+                manifest = self._close()
         return manifest
 
     def _plan(self, repetition: int) -> list[Block]:
@@ -149,7 +153,7 @@ class Runner:
         spec = self._scenario.machine
         if not isinstance(spec, HostSpec):
             spec = as_begun(spec, self._accelerator, where=str(self._writer.path))
-        with open_machine(spec, self._say, beyond_uml(self._arms.scenarios.values())) as machine:
+        with Cleaned(open_machine(spec, self._say, beyond_uml(self._arms.scenarios.values()))) as machine:
             self._resume(machine)
             for block in blocks:
                 jobs = [job for job in block.jobs if job.key not in finished]
@@ -383,8 +387,8 @@ def _failure(error: LabError | None) -> Failure | None:
 
 def _compress(raw: Path) -> None:
     file = raw / "transcript.jsonl"
-    with gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
-        out.write(file.read_bytes())
+    with file.open("rb") as content, gzip.GzipFile(raw / "transcript.jsonl.gz", "wb", mtime=0) as out:
+        shutil.copyfileobj(content, out)
     file.unlink()
 
 
@@ -393,7 +397,9 @@ def _now() -> str:
 
 
 def new_run_folder(results: Path, scenario: Scenario) -> Path:
-    """A folder for a new run: the scenario's name and the time, UTC.  Made."""
+    """A folder for a new run: the scenario's name and the time, UTC.  Made.  Raises InputError where it cannot be."""
     folder = results / f"{scenario.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder.mkdir(parents=True)
+    make_output_folder(results)
+    with told_as_output(folder, "the folder cannot be made"):
+        folder.mkdir()
     return folder

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lab.errors import InputError
+from lab.files import make_output_folder, told_as_output, write_atomically
 from lab.model.device_time import JobCounts, JobTimes, LatencyEstimate
 from lab.model.host import CellFailed, Host, PhaseRecord, Process
 from lab.model.image_content import ImageContent
@@ -36,7 +37,7 @@ from lab.records import (
 from lab.rig.identity import lab_ref
 from lab.scenario import Cell, FioWorkload, HostSpec, MachineSpec, Scenario, StepsWorkload
 from lab.scenario_records import cell_records, scenario_ref
-from lab.store import Row, RunWriter, write_atomically
+from lab.store import Row, RunWriter
 from lab.units import format_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -70,6 +71,7 @@ def check_expressible(scenario: Scenario, only: Sequence[str] = ()) -> None:
 def simulate(scenario: Scenario, folder: Path, parameters: Parameters, *, repetitions: int, only: Sequence[str],
              progress: Progress) -> Manifest:
     """Writes the run.  Raises InputError as ``check_expressible`` does, and where ``only`` names no cell."""
+    check_expressible(scenario, only)
     writer, began, started = RunWriter(folder), time.monotonic(), _now()
     write_atomically(folder / "scenario.yaml", scenario.text)
     results: list[CellResult] = []
@@ -239,7 +241,12 @@ def _now() -> str:
 
 
 def new_folder(results: Path, scenario: Scenario) -> Path:
-    """A folder for a new simulated run: the scenario's name and the time, UTC.  Made."""
+    """A folder for a new simulated run: the scenario's name and the time, UTC.  Made.
+
+    Raises InputError where it cannot be.
+    """
     folder = results / f"{scenario.name}-simulated-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-    folder.mkdir(parents=True)
+    make_output_folder(results)
+    with told_as_output(folder, "the folder cannot be made"):
+        folder.mkdir()
     return folder

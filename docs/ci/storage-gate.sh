@@ -4,7 +4,8 @@
 #   storage-gate.sh CANDIDATE.yaml BASELINE.yaml FOLDER [options of lab gate, as in --rules rules.yaml]
 #
 # FOLDER/run is the run, which goes on where it stopped; FOLDER/gate.xml is JUnit, FOLDER/gate.md the report.
-# Ends with the gate's code: 0 no regression, 1 a regression, 2 bad input, 3 the machine cannot do it, 4 inconclusive.
+# Ends with the gate's code: 0 no regression, 1 a regression, 2 bad input, 3 the machine cannot do it, 4 inconclusive,
+# 70 a fault of the lab.  A 1 without a report is none of the gate's, and ends with 70.
 #
 # Environment:
 #   LAB         the command, lab
@@ -27,8 +28,13 @@ for repetitions in $looks; do
     "$lab" run "$candidate" --against "$baseline" --resume "$folder/run" --repetitions "$repetitions" || measured=$?
     [ "$measured" -le 1 ] || exit "$measured"       # 1: a cell failed, and the gate says what follows
     status=0
+    rm -f "$folder/gate.xml" "$folder/gate.md"      # those of an earlier look say nothing of this one
     env -u GITHUB_STEP_SUMMARY "$lab" gate "$folder/run" --junit "$folder/gate.xml" --markdown "$folder/gate.md" "$@" ||
         status=$?
+    if [ "$status" = 1 ] && [ ! -f "$folder/gate.md" ]; then
+        echo "storage-gate.sh: lab gate ended with 1 and wrote no report: that is no answer" >&2
+        exit 70
+    fi
     [ "$status" = 4 ] || break
 done
 

@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lab.analysis import stats
 from lab.analysis.markdown import code, table
 from lab.analysis.words import number
-from lab.store import Run, open_run, write_atomically
+from lab.files import write_output
+from lab.store import Run, open_run
 
 RUNS = {"tcg": "reference/reference", "uml": "machines/reference-uml"}
 REFERENCE = "overlay2-ext4"
@@ -153,4 +154,4 @@ def page(results: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[2]), page(Path(sys.argv[1])))
+    write_output(Path(sys.argv[2]), page(Path(sys.argv[1])))

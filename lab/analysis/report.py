@@ -29,8 +29,9 @@ from lab.analysis.tables import (
 )
 from lab.analysis.words import clean, command, counted, number, unique
 from lab.errors import InputError
+from lab.files import make_output_folder, write_output
 from lab.records import Manifest
-from lab.store import Run, write_atomically
+from lab.store import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +60,8 @@ def write_report(runs: list[Run], out: Path | None = None) -> Path:
     page = environment().from_string(files("lab.analysis").joinpath("report.html.j2").read_text(encoding="utf-8"))
     title = runs[0].manifest.scenario.question if len(runs) == 1 else f"{len(runs)} runs"
     html = page.render(title=clean(title), sections=sections, overlays=overlays, notes=notes)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, html.encode("utf-8", "replace"))
-    except OSError as error:
-        raise InputError(f"the report cannot be written: {error.strerror}", where=str(target)) from None
+    make_output_folder(target.parent, "the report cannot be written")
+    write_output(target, html.encode("utf-8", "replace"))
     return target
 
 
@@ -192,10 +190,7 @@ def _provenance(m: Manifest) -> list[tuple[str, str]]:
 
 def _write_figures(run: Run, drawings: Sequence[Drawing]) -> None:
     folder = run.path / "figures"
-    try:
-        if drawings:
-            folder.mkdir(exist_ok=True)
-        for drawing in drawings:
-            write_atomically(folder / f"{drawing.name}.png", drawing.png())
-    except OSError as error:
-        raise InputError(f"the figures cannot be written: {error.strerror}", where=str(folder)) from None
+    if drawings:
+        make_output_folder(folder)
+    for drawing in drawings:
+        write_output(folder / f"{drawing.name}.png", drawing.png())

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.analysis import markdown, plots
-from lab.errors import InputError
-from lab.store import write_atomically
+from lab.files import make_output_folder, write_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,15 +63,12 @@ class WrittenPage:
     def write(self, out: Path) -> Path:
         """Writes the page, and its figures in ``FIGURES`` beside it; returns the page's path.
 
-        Raises InputError where they cannot be written.
+        Raises InputError where they cannot be written, RigError where the disk is full.
         """
         text = self.text
-        try:
-            (out.parent / FIGURES).mkdir(parents=True, exist_ok=True)
-            for drawing in self.figures:
-                if (figure := drawing.draw()) is not None:
-                    write_atomically(out.parent / FIGURES / drawing.file, plots.to_png(figure, dpi=110))
-            write_atomically(out, text)
-        except OSError as error:
-            raise InputError(f"the page cannot be written: {error.strerror}", where=str(out)) from None
+        make_output_folder(out.parent / FIGURES)
+        for drawing in self.figures:
+            if (figure := drawing.draw()) is not None:
+                write_output(out.parent / FIGURES / drawing.file, plots.to_png(figure, dpi=110))
+        write_output(out, text)
         return out

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.errors import AnswerIsNo, Inconclusive, InputError, LabError
+from lab import interrupts
+from lab.errors import AnswerIsNo, Inconclusive, InputError, LabError, RigError
+from lab.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.records import Manifest
@@ -23,31 +30,128 @@ JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout;
 
 
 def main() -> None:
-    """Runs a command and exits with the code of its error, if it meets one."""
+    """Runs a command and exits with its code: 0, that of the error that it met, or 70 for a fault of the lab itself.
+
+    1 is nobody's but a command's that says no.
+    """
+    interrupts.reset()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupted)
+        signal.signal(number, _on_signal)
+    sys.exit(_code())
+
+
+def _code() -> int:
     try:
-        app()
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()          # here, where it can be said that nobody reads, or that the disk is full
+        return code
     except LabError as error:
         say(f"lab: {error}")
-        sys.exit(error.exit_code)
-    except Interrupted:
-        say("lab: interrupted; what was measured is kept, and no machine is left running")
-        sys.exit(3)
+        _give_up_stdout(flush=True)
+        return error.exit_code
+    except (Interrupted, KeyboardInterrupt):
+        return _say_interrupted()
+    except OSError as error:
+        _give_up_stdout()
+        said = "nobody reads the output any more" if error.errno == errno.EPIPE else error.strerror or str(error)
+        say(f"lab: {error.filename}: {said}" if error.filename is not None else f"lab: {said}")
+        return RigError.exit_code
+    except MemoryError:
+        say("lab: this computer has not enough memory for it")
+        return RigError.exit_code
+    except BaseException as error:  # noqa: BLE001  the outermost edge: whatever is left is a fault of the lab
+        return _say_crash(error)
 
 
-class Interrupted(BaseException):
-    """^C or SIGTERM.  No LabError, so that nothing takes it for a cell's failure."""
+def _run() -> int:
+    """The command, by Typer.  Its own code 1 is no answer: the reader of the output has gone, or a prompt was left."""
+    for number, word in enumerate(sys.argv[1:], 1):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise InputError(f"argument {number} is empty", remedy="in a script: is a variable unset?")
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == 1 and isinstance(ended.__context__, OSError):      # so Typer and Rich end at a closed pipe
+            raise ended.__context__ from None
+        if ended.code is None or ended.code in (0, InputError.exit_code):
+            return int(ended.code or 0)
+        if isinstance(ended.code, str):
+            say(ended.code)
+        return RigError.exit_code
+    return 0
 
 
-def _interrupted(_signal: int, _frame: FrameType | None) -> None:
-    raise Interrupted
+def _on_signal(_signal: int, _frame: FrameType | None) -> None:
+    interrupts.arrived()
+    with suppress(OSError):             # not by print: it may be printing
+        os.write(2, b"lab: cleaning up; this ends by itself\n")
+
+
+def _say_interrupted() -> int:
+    """Says what is left.  That no machine is left running is said after a look."""
+    _give_up_stdout(flush=True)
+    kept = "; what was measured is kept" if _started == "run" else ""
+    if _started not in _OF_MACHINES:
+        say("lab: interrupted")
+        return RigError.exit_code
+    from lab.rig.vagrant import reap
+
+    try:
+        reap(say)
+    except (LabError, OSError) as error:
+        say(f"lab: interrupted{kept}; a machine may be left running: {error} (lab destroy)")
+    else:
+        say(f"lab: interrupted{kept}, and no machine is left running")
+    return RigError.exit_code
+
+
+def _say_crash(error: BaseException) -> int:
+    """Says in one line what happened and where to report it; the traceback goes to a file, or else follows the line."""
+    _give_up_stdout(flush=True)
+    told = "".join(traceback.format_exception(error))
+    what = (f"lab: a fault of the lab itself: {type(error).__name__}: {' '.join(str(error).split())[:200]}; please "
+            f"report it in the project's issue tracker, with ")
+    try:
+        from lab.files import make_output_folder, write_output
+        from lab.rig.vagrant import state_folder
+
+        file = state_folder() / "crashes" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+        make_output_folder(file.parent)
+        write_output(file, shlex.join(sys.argv) + "\n" + told)
+    except (LabError, OSError, ImportError):
+        say(f"{what}what follows\n{told}")
+    else:
+        say(f"{what}{file}")
+    return FAULT
+
+
+def _give_up_stdout(*, flush: bool = False) -> None:
+    """What cannot be written is let go, so that Python does not complain of it at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        if flush:
+            try:
+                sys.stdout.flush()
+                return
+            except OSError:
+                pass
+        handle = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(handle, sys.stdout.fileno())
+        os.close(handle)
 
 
 def say(message: str) -> None:
-    """To stderr: stdout is for results."""
-    print(message, file=sys.stderr, flush=True)
+    """To stderr: stdout is for results.  Work goes on where nobody hears it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(message, file=sys.stderr, flush=True)
 
+
+FAULT = 70
+"""Exit code of a fault of the lab itself: EX_SOFTWARE of sysexits.h."""
+
+_started: str | None = None
+"""The command that is running."""
 
 _OF_MACHINES = ("doctor", "run", "destroy")
 """Commands that touch machines; before them, what a killed run left behind is ended."""
@@ -74,14 +178,17 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 done; 1 done, and the answer is no; 2 bad input; 3 the environment cannot do it; "
-                     "4 inconclusive.")
+@app.callback(epilog="Exit codes: 0 done; 1 done, and the answer is no; 2 bad input or usage; 3 the environment "
+                     "cannot do it, or it ended early (disk full, output closed, interrupted), and what was measured "
+                     "is kept; 4 inconclusive; 70 a fault of the lab itself, to be reported.")
 def _before_any_command(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
                                           help="Print the lab's version.")] = False,
 ) -> None:
     """Measure container storage in real VMs, simulate it, and answer from what was found."""
+    global _started
+    _started = context.invoked_subcommand
     if context.invoked_subcommand is None:
         print(_QUESTIONS)
     elif context.invoked_subcommand in _OF_MACHINES:

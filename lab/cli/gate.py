@@ -10,6 +10,7 @@ import typer
 
 from lab.cli.base import JSON, app, say
 from lab.errors import AnswerIsNo, Inconclusive, InputError
+from lab.files import write_output
 
 if TYPE_CHECKING:
     from lab.gate.gate import Gate
@@ -93,7 +94,7 @@ def _judge(paths: list[Path], rules: Rules, accept: list[str], seed: int, junit_
     from lab.gate.gate import open_and_judge
     from lab.gate.junit import junit
     from lab.gate.markdown_report import markdown
-    from lab.gate.output import add_step_summary, write_file
+    from lab.gate.output import add_step_summary
     from lab.gate.self_test import read_self_test
     from lab.gate.shown import document
     from lab.gate.sides import one_run
@@ -104,10 +105,10 @@ def _judge(paths: list[Path], rules: Rules, accept: list[str], seed: int, junit_
     told = read_self_test(told_file) if told_file is not None else None
     found = open_and_judge([one_run(path) for path in paths], rules, accept=accept, seed=seed)
     if junit_file is not None:
-        write_file(junit(found), junit_file)
+        write_output(junit_file, junit(found))
     page = markdown(found, told)
     if markdown_file is not None:
-        write_file(page, markdown_file)
+        write_output(markdown_file, page)
     add_step_summary(page)
     if as_json:
         print(json.dumps(document(found, told), allow_nan=False))
@@ -156,7 +157,6 @@ def _print(gate: Gate, told: SelfTest | None) -> None:
 def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | None, output: Path | None,
                markdown_file: Path | None, *, as_json: bool) -> None:
     from lab.gate.markdown_report import self_test_part
-    from lab.gate.output import write_file
     from lab.gate.self_test import self_test
     from lab.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
     from lab.store import find_runs
@@ -164,9 +164,9 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
     found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed, repetitions=repetitions)
     text = found.model_dump_json(indent=2) + "\n"
     if output is not None:
-        write_file(text, output)
+        write_output(output, text)
     if markdown_file is not None:
-        write_file(self_test_part(found) + "\n", markdown_file)
+        write_output(markdown_file, self_test_part(found) + "\n")
     if as_json:
         print(text, end="")
         return
@@ -179,7 +179,6 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
 
 
 def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path | None, *, as_json: bool) -> None:
-    from lab.gate.output import write_file
     from lab.gate.proof import prove, sentences
     from lab.gate.sides import one_run
 
@@ -188,7 +187,7 @@ def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path 
     found = prove(one_run(paths[0]), rules, pairs=pairs, seed=seed)
     text = found.model_dump_json(indent=2) + "\n"
     if output is not None:
-        write_file(text, output)
+        write_output(output, text)
     if as_json:
         print(text, end="")
         return

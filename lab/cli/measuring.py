@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, Interrupted, app, progress, say, settle
+from lab.cli.base import JSON, app, progress, say, settle
 from lab.errors import InputError, RigError
+from lab.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.analysis.noise import RepeatUntil
@@ -96,8 +97,9 @@ def run(
     repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.order import plan
-    from lab.rig.provide import needs_vm, provider_name
+    from lab.rig.provide import needs_vm, provider_name, refuse_impossible
     from lab.runner import Runner, new_run_folder, refuse_other_arms
+    from lab.store import refuse_foreign
 
     arms = _arms(scenario, against, repetitions)
     until = _until(repeat_until, max_repetitions, arms, only or ())
@@ -110,14 +112,17 @@ def run(
         if not resume.is_dir():
             raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
         refuse_other_arms(resume, arms)
+        refuse_foreign(resume)
     if needs_vm(arms.candidate.machine):
         _need_tools()
+        if resume is None:      # a run that goes on takes what it began on
+            refuse_impossible(arms.candidate.machine, arms.scenarios.values())
     folder = resume or new_run_folder(results, arms.candidate)
     say(f"run folder: {folder}")
     again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
     try:
         manifest = Runner(arms, folder, only=only or (), say=say, progress=progress(), until=until).run()
-    except (Interrupted, RigError):
+    except (Interrupted, RigError, OSError):
         say("go on with: " + again + (f" --max-repetitions {max_repetitions}" if max_repetitions else ""))
         print(folder)
         raise

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli.base import JSON, app
-from lab.cli.plan_files import make_folder, write_files
+from lab.cli.plan_files import write_files
 from lab.cli.plan_modes import as_names, refuse_mixed, typed
 from lab.cli.plan_observed import answer_log
 from lab.errors import AnswerIsNo, Inconclusive
+from lab.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -141,7 +142,7 @@ def _answers(planned: PlanFile, params: Path | None, output: Path | None, second
 
     parameters = read_parameters(params)
     if output is not None:
-        make_folder(output)
+        make_output_folder(output)
     with crew_of(workers, cluster) as crew:
         progress = _progress()
         found = answer(planned, parameters, crew, Effort(seconds, replications), progress)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.cli.base import size_of
-from lab.cli.plan_files import make_folder, write_files
+from lab.cli.plan_files import write_files
 from lab.errors import AnswerIsNo, Inconclusive
+from lab.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +33,7 @@ def answer_log(log: Path, given: Mapping[str, Any], output: Path | None, *, as_j
     asked = _asked(given)
     found = answer_from_log(log, asked)
     if output is not None:
-        make_folder(output)
+        make_output_folder(output)
         _write(found, output)
     if as_json:
         print(json.dumps(document(found), indent=1, allow_nan=False))

@@ -6,20 +6,10 @@ import os
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.store import write_atomically
+from lab.files import append_output
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The environment variable that names the file which GitHub shows below a job."""
-
-
-def write_file(text: str, file: Path) -> None:
-    """Raises InputError where the file cannot be written."""
-    try:
-        write_atomically(file, text)
-    except (OSError, ValueError) as error:      # a path without a name, or one that no file system can hold
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot be written: {why}", where=str(file),
-                         remedy="name a file in a folder that exists") from None
 
 
 def add_step_summary(text: str) -> Path | None:
@@ -32,9 +22,7 @@ def add_step_summary(text: str) -> Path | None:
         return None
     file = Path(name)
     try:
-        with file.open("a", encoding="utf-8") as out:
-            out.write(text)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=f"{STEP_SUMMARY}={file}",
-                         remedy="unset it outside of a GitHub workflow") from None
+        append_output(file, text)
+    except InputError as error:
+        raise InputError(error.message, where=STEP_SUMMARY, remedy="unset it outside of a GitHub workflow") from None
     return file

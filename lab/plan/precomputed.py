@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import InputError
+from lab.files import make_output_folder, write_output
 from lab.model.arrivals import DAY_SECONDS
 from lab.model.fleet import Fleet
 from lab.model.fleet_plan import Plan
@@ -36,7 +37,6 @@ from lab.plan.host import Variant, as_planned, unbounded_host
 from lab.plan.plan_file import PlanFile, load_plan
 from lab.plan.workers import BATCH, Workers, workers
 from lab.readers.parameters import read_parameters
-from lab.store import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,16 +178,13 @@ def _digest(text: str) -> str:
 # -- written and read ----------------------------------------------------------------------------------------
 
 def write_ensemble(ensemble: Ensemble, folder: Path) -> Path:
-    """Both files; the path of the table.  Raises InputError where they cannot be written."""
+    """Both files; the path of the table.  Raises as ``write_output`` does."""
     content = _table(ensemble).to_parquet(None, index=False, compression="zstd")
     made = ensemble.made.model_copy(update={"table_sha256": sha256(content).hexdigest()})
     file = folder / f"{made.plan}.parquet"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, content)
-        write_atomically(file.with_suffix(".json"), made.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise InputError(f"the ensemble cannot be written: {error.strerror}", where=str(file)) from None
+    make_output_folder(folder)
+    write_output(file, content)
+    write_output(file.with_suffix(".json"), made.model_dump_json(indent=1) + "\n")
     return file
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lab.errors import InputError
+from lab.files import write_output
 from lab.model.parameters import SCHEMA_VERSION, Parameters
 
 SHIPPED = "parameters.json"
@@ -44,8 +45,5 @@ def read_parameters(path: Path | None, accelerator: str | None = None) -> Parame
 
 
 def write_parameters(parameters: Parameters, path: Path) -> None:
-    """Raises InputError where the file cannot be written."""
-    try:
-        path.write_text(parameters.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"the parameters cannot be written: {error.strerror}", where=str(path)) from None
+    """Raises InputError where the file cannot be written, RigError where the disk is full."""
+    write_output(path, parameters.model_dump_json(indent=1) + "\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.errors import InputError
+from lab.files import replacing, told_as_output
 from lab.model.thinpool import ThinPool
 from lab.readers.thin_dump import DumpDevice, DumpMapping, DumpSuperblock, write_thin_dump
 from lab.units import SECTOR_BYTES
@@ -31,9 +32,11 @@ def _device_dump(pool: ThinPool, device_id: int) -> tuple[DumpDevice, Iterator[D
 
 
 def save_pool_dump(pool: ThinPool, path: Path) -> None:
-    """Write a pool's mappings as XML for thin_restore.  Raises InputError if the file cannot be written."""
-    try:
-        with path.open("w", encoding="ascii") as file:
-            write_thin_dump(file, *pool_dump(pool))
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+    """Write a pool's mappings as XML for thin_restore.
+
+    Raises InputError if the file cannot be written, RigError if the disk is full.
+    """
+    with told_as_output(path), replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="ascii", newline="\n")
+        write_thin_dump(text, *pool_dump(pool))
+        text.detach()

@@ -31,6 +31,7 @@ from lab.rig.host_check import (
     Disk,
     Marker,
     check,
+    check_again,
     look_at_disk,
     own_partitions,
     read_marker,
@@ -224,9 +225,11 @@ class Host:
             self._lock = None
 
     def _release(self) -> None:
-        self._free_lock()
-        if self._ssh is not None:
-            self._ssh.close()
+        try:
+            self._free_lock()
+        finally:
+            if self._ssh is not None and (complaint := self._ssh.close()):
+                self._say(complaint)
             self._ssh = None
 
     # -- taking and giving back ---------------------------------------------------
@@ -255,6 +258,7 @@ class Host:
 
     def _cut(self, disk: Disk, marker: Marker) -> None:
         machine, path = self.machine, self._spec.disk
+        check_again(machine, self._spec, disk)      # minutes may have passed: programs and images were copied
         machine.run(["sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "always", path],
                     stdin=table_script(disk.size_bytes, marker.table).encode())
         machine.run(["udevadm", "settle"])
@@ -274,13 +278,13 @@ class Host:
         if self._disk is None and read_marker(machine) is None:
             return      # it ended before the marker was there, and so before anything else was
         marker = self._marker()
-        tree = look_at_disk(machine, path)
-        if tree.get("serial") != marker.serial:
-            raise RigError(f"{path} has another serial number now: {tree.get('serial')!r}")
-        if partitions := own_partitions(tree, marker.table):
-            self._disk = Disk(str(tree["name"]), marker.serial, int(tree["size"]), partitions)
+        if self._look_for_own(marker):
             pools.tear_down(machine, self.disks)
+            if not self._look_for_own(marker):
+                raise RigError(f"{path} does not carry the lab's partition table any more")
             machine.run(["wipefs", "-a", "-q", self.disks.pool, self.disks.spare])
+            if not self._look_for_own(marker):
+                raise RigError(f"{path} does not carry the lab's partition table any more")
             machine.run(["wipefs", "-a", "-q", path])
             machine.run(["udevadm", "settle"])
         self._disk = None
@@ -298,6 +302,19 @@ class Host:
                 machine.run(["systemctl", "start", unit], timeout=300)
         machine.run(["rm", "-f", MARKER])
         self._empty_folders([str(Path(MARKER).parent)])
+
+    def _look_for_own(self, marker: Marker) -> bool:
+        """Whether the disk carries the lab's table; its partitions are known then.
+
+        Raises RigError where it has another serial number than the marker's.
+        """
+        tree = look_at_disk(self.machine, self._spec.disk)
+        if tree.get("serial") != marker.serial:
+            raise RigError(f"{self._spec.disk} has another serial number now: {tree.get('serial')!r}")
+        partitions = own_partitions(tree, marker.table)
+        if partitions:
+            self._disk = Disk(str(tree["name"]), marker.serial, int(tree["size"]), partitions)
+        return bool(partitions)
 
     def _empty_folders(self, folders: list[str]) -> None:
         for folder in folders:      # one that others have put something into stays

@@ -113,6 +113,14 @@ def check(machine: Machine, spec: HostSpec) -> Allowed:
     return Allowed(disk, units, tuple(path for path in KEPT_PATHS if path not in there), marker)
 
 
+def check_again(machine: Machine, spec: HostSpec, disk: Disk) -> None:
+    """Right before the disk is erased: that it is the same as it was, and still free.  Raises RigError otherwise."""
+    now, _ = _check_disk(machine, spec, None)
+    if (now.name, now.serial, now.size_bytes) != (disk.name, disk.serial, disk.size_bytes):
+        raise RigError(f"{spec.disk} of {spec.host} is another disk now: {now.name} of {now.size_bytes} bytes, "
+                       f"where {disk.name} of {disk.size_bytes} bytes was", remedy=LOOK)
+
+
 def read_marker(machine: Machine) -> Marker | None:
     """The marker on the host, or None where there is none."""
     found = machine.run(["sh", "-c", '[ ! -e "$1" ] || cat "$1"', "sh", MARKER]).stdout

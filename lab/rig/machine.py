@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from lab.errors import CommandFailed, RigError
+from lab.errors import CommandFailed, OutputRefused, RigError
 
 DEFAULT_TIMEOUT_SECONDS = 180.0
 
@@ -31,6 +31,8 @@ class Completed:
     stdout: str
     stderr: str
     seconds: float
+    cut: bool = False
+    """Whether a part of what it said was left out, for there was too much."""
 
 
 class Machine(Protocol):
@@ -41,12 +43,16 @@ class Machine(Protocol):
         """Runs the command and waits for it.
 
         Raises CommandFailed where ``check`` is set and the status is not 0 (or
-        the time limit passed), ConnectionLost where the machine is gone.
+        the time limit passed), OutputRefused where it is set and the command
+        said too much, ConnectionLost where the machine is gone.
         """
         ...
 
     def get(self, folder: str, into: Path) -> None:
-        """Copies the files of a folder of the machine into a folder of the host."""
+        """Copies the files of a folder of the machine into a folder of the host.
+
+        Raises OutputRefused for what is no plain file or folder, too much, or cut off.
+        """
         ...
 
 
@@ -57,9 +63,11 @@ def put(machine: Machine, path: str, content: str | bytes) -> None:
 
 
 def checked(completed: Completed) -> Completed:
-    """The command again, or CommandFailed."""
+    """The command again, or CommandFailed; OutputRefused where not all of what it said is there."""
     if completed.returncode != 0:
         raise CommandFailed(completed.argv, completed.returncode, completed.stdout, completed.stderr)
+    if completed.cut:
+        raise OutputRefused(f"{completed.argv[0]} said more than can be kept")
     return completed
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
+from lab.rig.accelerator import beyond_uml, choose
 from lab.rig.box import box_name
 from lab.rig.host import Host, host
 from lab.rig.identity import Provided
 from lab.rig.vagrant import Vm, vm
-from lab.scenario import AnyMachine, HostSpec
+from lab.scenario import AnyMachine, HostSpec, Scenario
 
 Provider = Vm | Host
 """`up`, then `machine` and `disks`; `abandon` and `up` where it broke."""
@@ -27,6 +28,12 @@ def open_machine(spec: AnyMachine, say: Callable[[str], None],
 def needs_vm(spec: AnyMachine) -> bool:
     """Whether Vagrant and QEMU are needed."""
     return not isinstance(spec, HostSpec)
+
+
+def refuse_impossible(spec: AnyMachine, scenarios: Iterable[Scenario]) -> None:
+    """Raises RigError where the VM that the scenarios ask for cannot be had here."""
+    if not isinstance(spec, HostSpec):
+        choose(spec.accelerator, spec.memory_bytes, beyond_uml(scenarios))
 
 
 def provider_name(spec: AnyMachine) -> str:

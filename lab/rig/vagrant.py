@@ -140,10 +140,12 @@ class Vm:
 
     def stop(self) -> None:
         """Cuts the power: the next run starts from ``ready`` anyway.  May be called twice."""
-        if self._ssh is not None:
-            self._ssh.close()
+        try:
+            if self._ssh is not None and (complaint := self._ssh.close()):
+                self._say(complaint)
             self._ssh = None
-        end_machine(self.folder)
+        finally:
+            end_machine(self.folder)
 
     def abandon(self) -> None:
         """Leaves it as it is, however broken: the next `up` gives a fresh one."""

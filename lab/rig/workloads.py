@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -258,7 +259,8 @@ class CellDriver:
             self._machine.get(OUTPUT_FOLDER, Path(scratch))
             for file in Path(scratch).iterdir():
                 if file.is_file():
-                    _write_gz(self._raw / f"{file.name}.gz", file.read_bytes())
+                    with file.open("rb") as content, gzip.GzipFile(self._raw / f"{file.name}.gz", "wb", mtime=0) as out:
+                        shutil.copyfileobj(content, out)
         _write_gz(self._raw / "boundaries.jsonl.gz", ("\n".join(self._boundaries) + "\n").encode())
         (self._raw / "cell.json").write_text(json.dumps({
             "cell": cell.id, "storage": cell.storage.label, "kind": cell.storage.storage, "target": cell.target,

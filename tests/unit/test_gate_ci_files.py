@@ -120,6 +120,26 @@ exit "${{codes[n - 1]}}"
     assert summary == (f"look {len(gate_codes.split())}\n" if gate_codes else "")
 
 
+@pytest.mark.parametrize(("run_code", "gate_code", "writes", "ended"), [
+    (70, 0, True, 70), (3, 0, True, 3), (0, 70, False, 70), (0, 3, False, 3), (0, 1, False, 70), (0, 1, True, 1)])
+def test_a_fault_or_a_lack_of_the_environment_is_never_taken_for_a_no(
+        tmp_path: Path, run_code: int, gate_code: int, writes: bool, ended: int) -> None:
+    """Nor is the report of an earlier look taken for one of this."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gate.md").write_text("of an earlier look")
+    lab = tmp_path / "lab"
+    lab.write_text(f"""#!/bin/bash
+[ "$1" = run ] && exit {run_code}
+[ "$2" = --looks ] && echo 10 20 && exit
+[ {int(writes)} = 0 ] || echo look >"$6"
+exit {gate_code}
+""")
+    lab.chmod(0o755)
+    told = subprocess.run([str(SCRIPT), "new.yaml", "old.yaml", str(tmp_path / "out")],
+                          env={**os.environ, "LAB": str(lab)}, capture_output=True, text=True, check=False)
+    assert told.returncode == ended, told.stderr
+
+
 def test_the_report_gets_the_self_test_that_is_named_and_a_missing_one_ends_the_script_first(tmp_path: Path) -> None:
     lab, stored = tmp_path / "lab", tmp_path / "self-test.json"
     lab.write_text(f'''#!/bin/bash\necho "$*" >>{tmp_path}/calls\n[ "$2" = --looks ] && echo 10\nexit 0\n''')

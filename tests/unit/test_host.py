@@ -456,6 +456,47 @@ def test_what_cannot_be_cleaned_up_is_said_and_the_marker_stays(living: LivingHo
     assert not living.marker
 
 
+@pytest.mark.parametrize(("change", "complaint"), [
+    (tree(serial="S999"), "serial number 'S999'"),
+    (tree(name="/dev/sdc"), "is another disk now: /dev/sdc"),
+    (tree(size=8192 * MIB), "is another disk now"),
+    (tree(mountpoints=["/srv"]), "is mounted on /srv"),
+    (tree(children=[part(1, "data")]), "carries /dev/sdb1"),
+    (set_(signatures=["ext4"]), "a signature: ext4"),
+    (set_(exclusive="Device or resource busy"), "in use"),
+])
+def test_a_disk_that_changed_since_it_was_looked_at_is_not_cut(
+        living: LivingHost, monkeypatch: pytest.MonkeyPatch, change: Callable[[FakeHost], None],
+        complaint: str) -> None:
+    """Between the two, programs and images are copied, which takes a while."""
+    monkeypatch.setattr("lab.rig.host.install_images", lambda machine, folder: change(living))
+    machine = own(living)
+    with pytest.raises(RigError, match=complaint):
+        machine.up()
+    assert not any(line.startswith(("sfdisk", "wipefs", "bash")) for line in living.done)
+
+
+@pytest.mark.parametrize("change", [
+    tree(serial="S999"), tree(ptuuid="0f0e0d0c-0000-4000-8000-000000000002"), tree(children=[part(1, "data")])])
+def test_a_disk_that_changed_during_the_tear_down_is_not_wiped(
+        living: LivingHost, change: Callable[[FakeHost], None]) -> None:
+    machine = own(living)
+    machine.up()
+    living.done.clear()
+    tear_down = living._change
+
+    def changed(argv: list[str], stdin: bytes | None) -> str:
+        if argv[0] == "bash":
+            change(living)
+        return tear_down(argv, stdin)
+
+    living._change = changed    # type: ignore[method-assign]
+    with pytest.raises(RigError, match=r"another serial number now|does not carry the lab's partition table"):
+        machine.stop()
+    assert not any(line.startswith("wipefs") for line in living.done)
+    assert living.marker
+
+
 def test_a_disk_whose_serial_number_changed_meanwhile_is_not_wiped(living: LivingHost) -> None:
     machine = own(living)
     machine.up()

@@ -126,6 +126,16 @@ def test_a_run_of_two_arms_is_not_resumed_with_one(
     assert "--against" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_no_run_is_not_resumed_and_stays_as_it_is(
+        lab: Lab, files: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    (folder / "raw" / "one.part").mkdir(parents=True)
+    (folder / ".NAME.1234").write_text("dear")
+    assert lab(files.new, "--resume", str(folder)) == 2
+    assert "neither empty nor a run" in capsys.readouterr().err
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) == [".NAME.1234", "raw", "raw/one.part"]
+
+
 @pytest.mark.parametrize(("told", "failed", "code"), [
     (None, False, 0), (None, True, 1), (outcome(True), False, 0), (outcome(False), False, 4), (outcome(False), True, 1),
     (outcome(False, None), False, 4),

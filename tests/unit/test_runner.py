@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ import pytest
 
 from lab import runner
 from lab.analysis.noise import RepeatUntil, parse_repeat_until
-from lab.errors import CommandFailed, InputError
+from lab.errors import CommandFailed, InputError, OutputRefused
 from lab.order import Arms, Block, Job
 from lab.readers.raw_cell import CellRows
 from lab.records import ARM, BASELINE, CANDIDATE, MEASURED, Arm, LabRef
@@ -198,6 +199,36 @@ def test_a_failed_cell_leaves_the_other_arm_alone_and_is_measured_again_on_resum
     rig.fail = lambda arm, cell, repetition: False
     assert {r.status for r in go(arms, tmp_path / "run").manifest.results} == {"done"}
     assert len(rig.ran) == 9
+
+
+def test_what_the_machine_sent_and_is_not_taken_fails_its_cell_alone(
+        rig: Rig, arms: Arms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(arm: Arm, cell: str, repetition: int) -> bool:
+        if (arm, repetition) == (BASELINE, 1) and cell.endswith("files"):
+            raise OutputRefused("the machine sent something that is neither a plain file nor a folder: 'fifo'")
+        return False
+
+    rig.fail = refuse
+    failed = [r for r in go(arms, tmp_path / "run").manifest.results if r.status == "failed"]
+    assert [(r.error.kind, "neither a plain file" in r.error.output) for r in failed if r.error] == [
+        ("OutputRefused", True)]
+
+
+def test_a_full_disk_ends_the_run_and_fails_no_cell_and_it_goes_on_later(
+        rig: Rig, arms: Arms, tmp_path: Path) -> None:
+    def full(arm: Arm, cell: str, repetition: int) -> bool:
+        if len(rig.ran) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return False
+
+    rig.fail = full
+    with pytest.raises(OSError, match="No space left"):
+        go(arms, tmp_path / "run")
+    assert {r.status for r in open_run(tmp_path / "run").manifest.results} == {"done"}
+    rig.fail = lambda arm, cell, repetition: False
+    run = go(arms, tmp_path / "run")
+    assert run.manifest.status == "complete"
+    assert {r.status for r in run.manifest.results} == {"done"}
 
 
 def test_a_run_goes_on_only_with_the_arms_that_it_had(rig: Rig, arms: Arms, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lab.errors import InputError
+from lab.files import write_atomically
 from lab.records import MEASUREMENT_COLUMNS, SAMPLE_COLUMNS, SCHEMA_VERSION, CellResult, Manifest
-from lab.store import RunWriter, find_runs, open_run, write_atomically
+from lab.store import RunWriter, find_runs, open_run
 
 
 def result(key: str, status: str = "done", seconds: float = 1.5) -> CellResult:
@@ -102,8 +103,10 @@ def test_a_crash_between_the_tables_and_the_manifest_loses_and_doubles_nothing(
     writer = RunWriter(folder)
     results = [*writer.journal(), finish(writer, "k3", 7.0)]
 
-    def crash(_path: Path, _content: str) -> None:
-        raise KeyboardInterrupt
+    def crash(path: Path, content: str | bytes) -> None:
+        if path.name == "manifest.json":
+            raise KeyboardInterrupt
+        write_atomically(path, content)
 
     with monkeypatch.context() as patch:
         patch.setattr("lab.store.write_atomically", crash)
