@@ -89,7 +89,7 @@ def _on_signal(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _say_interrupted() -> int:
-    """Says what is left.  That no machine is left running is said after a look."""
+    """Says what is left.  That no VM is left running is said after a look; of a host, its own cleaning up speaks."""
     _give_up_stdout(flush=True)
     kept = "; what was measured is kept" if _started == "run" else ""
     if _started not in _OF_MACHINES:
@@ -100,9 +100,9 @@ def _say_interrupted() -> int:
     try:
         reap(say)
     except (LabError, OSError) as error:
-        say(f"lab: interrupted{kept}; a machine may be left running: {error} (lab destroy)")
+        say(f"lab: interrupted{kept}; a VM may be left running: {error} (lab destroy)")
     else:
-        say(f"lab: interrupted{kept}, and no machine is left running")
+        say(f"lab: interrupted{kept}, and no VM is left running")
     return RigError.exit_code
 
 

@@ -223,13 +223,13 @@ base.main()
     assert "cleaning up; this ends by itself" in said
 
 
-def test_that_no_machine_is_left_is_said_only_after_a_look(
+def test_that_no_vm_is_left_is_said_only_after_a_look(
         ends: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
     monkeypatch.setattr("lab.rig.vagrant.reap", lambda say: looked.append(1))
-    assert "no machine" not in ends(Interrupted(), command="plan")[1]
+    assert "no VM" not in ends(Interrupted(), command="plan")[1]
     assert not looked
-    assert "what was measured is kept, and no machine is left running" in ends(Interrupted(), command="run")[1]
+    assert "what was measured is kept, and no VM is left running" in ends(Interrupted(), command="run")[1]
     assert looked == [1]
 
     def hangs(say: object) -> None:
@@ -238,5 +238,5 @@ def test_that_no_machine_is_left_is_said_only_after_a_look(
     monkeypatch.setattr("lab.rig.vagrant.reap", hangs)
     code, said = ends(Interrupted(), command="run")
     assert code == 3
-    assert "no machine is left" not in said
-    assert "a machine may be left running: QEMU [17]" in said
+    assert "no VM is left" not in said
+    assert "a VM may be left running: QEMU [17]" in said
