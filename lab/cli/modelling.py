@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def simulate(
     scenario: Annotated[Path, typer.Argument(help="A scenario file, as `lab run` takes it.", metavar="SCENARIO")],
     params: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Parameters of `lab calibrate`; those that came with the lab by default.")] = None,
+        metavar="FILE", help="Parameters of `lab calibrate`.  By default those that came with the lab: for a machine "
+                             "with `accelerator: uml` of user-mode Linux, else of an emulated one.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
     repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
@@ -33,14 +34,14 @@ def simulate(
     """
     from lab.order import Arms, plan
     from lab.readers.parameters import read_parameters
-    from lab.scenario import load_scenario
+    from lab.scenario import MachineSpec, load_scenario
     from lab.simulate import ACCELERATOR, check_expressible, new_folder
     from lab.simulate import simulate as run_model
 
     asked = load_scenario(scenario)
     plan(Arms(asked), ACCELERATOR, only=only or ())         # bad names are refused before a folder is made
     check_expressible(asked, only or ())
-    parameters = read_parameters(params)
+    parameters = read_parameters(params, asked.machine.accelerator if isinstance(asked.machine, MachineSpec) else None)
     folder = new_folder(results, asked)
     show = progress()
     manifest = run_model(asked, folder, parameters, repetitions=repetitions or asked.repetitions, only=only or (),
