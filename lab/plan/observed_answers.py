@@ -100,12 +100,21 @@ class ObservedAnswers:
 
     @property
     def metadata_bytes(self) -> int | None:
-        """The smallest metadata, likewise with a tenth free, and with the reserve of that size; None if not told."""
+        """The smallest metadata, likewise with a tenth free, and with the kernel's reserve of that size; None if not
+        told.
+
+        Kernels before 4.20 keep no reserve and show none as used.  Where the log does not tell which kernel it was, the
+        larger answer is given.
+        """
         metadata = self.forecast.metadata
         if metadata is None or metadata.highest.high_bytes is None:
             return None
-        used = max(metadata.highest.high_bytes - reserve_bytes(metadata.total_bytes), 0.0)
-        return whole_extents(size_with_reserve(used, 1 - MIN_FREE_SHARE))
+        shown, has_reserve = metadata.highest.high_bytes, self.forecast.growth.observed.has_reserve
+        without = shown / (1 - MIN_FREE_SHARE)
+        own = max(shown - reserve_bytes(metadata.total_bytes), 0.0)
+        within = size_with_reserve(own, 1 - MIN_FREE_SHARE)
+        return max(whole_extents(without if has_reserve is False else
+                                 within if has_reserve else max(within, without)), EXTENT_BYTES)
 
     @property
     def metadata_by_rule(self) -> int | None:
