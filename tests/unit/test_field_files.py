@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from lab.cli import app
 from lab.errors import InputError, ReaderError
+from lab.readers.fio import read_fio, read_log
 from lab.readers.lvm import parse_lvs
 from lab.readers.observed import Observed, read_observed
 
@@ -283,3 +284,105 @@ def test_text_of_docker_is_told_what_to_run(text: str) -> None:
     for parse in (parse_docker_ps, parse_docker_system_df):
         with pytest.raises(InputError, match=r"--format '\{\{json \.\}\}'"):
             parse(text)
+
+
+# -- fio's documents and logs ----------------------------------------------------------------------------------
+
+MARKED = FIELD / "fio-byte-order-mark"
+DOCUMENT = (MARKED / "utf8-bom.json").read_text("utf-8-sig")
+
+
+def test_documents_with_a_byte_order_mark_are_the_same_run() -> None:
+    runs = [read_fio(MARKED / name) for name in ("utf8-bom.json", "utf16.json")]
+    assert runs[0].jobs[0].directions == runs[1].jobs[0].directions
+    assert runs[0].version == "fio-3.38"
+
+
+@pytest.mark.parametrize("around", [
+    "Jobs: 1 (f=1): [W(1)][100.0%][w=1MiB/s][eta 00m:00s]\r{}\n",
+    "Jobs: 1 (f=1)\r\r  {}",
+    "{}\n[root@host ~]# \n",
+    "{}\nuser@host:~$ exit\n",
+    "fio: warning\r\n{}\r\n[user@host fio]$ ls\n",
+])
+def test_what_a_terminal_leaves_around_a_document(around: str) -> None:
+    assert read_fio(around.replace("{}", DOCUMENT)).version == "fio-3.38"
+
+
+@pytest.mark.parametrize("tail", ["]", "}", '"x": 1', "[1, 2]", "[user@host] {"])
+def test_what_belongs_to_a_damaged_document_is_no_prompt(tail: str) -> None:
+    with pytest.raises(ReaderError, match="JSON"):
+        read_fio(f"{DOCUMENT}\n{tail}\n")
+
+
+def of_one_job(latency: dict[str, Any]) -> str:
+    told = {"io_bytes": 4096, "bw_bytes": 4096, "iops": 1, "runtime": 1000, "total_ios": 1, "clat_ns": latency}
+    return json.dumps({"fio version": "fio-3.1", "jobs": [{"jobname": "j", "error": 0, "read": told}]})
+
+
+LATENCY = {"min": 1, "max": 9, "mean": 5, "stddev": 1}
+
+
+def test_percentiles_that_fill_a_list_up_are_none() -> None:
+    text = of_one_job({**LATENCY, "percentile": {"50.000000": 5, "99.000000": 9}})
+    text = text.replace('"99.000000": 9', '"99.000000": 9, "0.00": 0, "0.00": 0')
+    read = read_fio(text).jobs[0].read
+    assert read is not None
+    assert read.clat is not None
+    assert read.clat.percentiles == {0.5: 5e-9, 0.99: 9e-9}
+
+
+@pytest.mark.parametrize(("table", "key"), [
+    ("percentile", "150.0"), ("percentile", "-1"), ("percentile", "nan"), ("percentile", "1_0"), ("percentile", "٥"),
+    ("bins", "NaN"), ("bins", "inf"), ("bins", "1e400"), ("bins", "-5"), ("bins", "9" * 30),
+])
+def test_keys_of_a_distribution_that_cannot_be(table: str, key: str) -> None:
+    with pytest.raises(ReaderError, match=f"{table}: the key .* is no number from 0 to"):
+        read_fio(of_one_job({**LATENCY, table: {key: 5}}))
+
+
+def test_logs_with_two_values_or_a_time_of_issue() -> None:
+    folder = FIELD / "fio-log-both-and-issue-time"
+    both = read_log(folder / "both_lat.1.log", "lat")
+    assert both["value"].tolist() == pytest.approx([1.39e-3, 1.4e-3])
+    assert both["value_max"].tolist() == pytest.approx([2.5e-3, 2.6e-3])
+    assert (both["direction"].tolist(), both["block_bytes"].tolist()) == (["read", "write"], [4096, 4096])
+    issue = read_log(folder / "issue_lat.1.log", "lat")
+    assert issue["value"].tolist() == pytest.approx([1.39e-3])
+    assert issue["offset_bytes"].tolist() == [8192]
+    assert issue["issue_seconds"].tolist() == pytest.approx([0.123456789])
+
+
+@pytest.mark.parametrize(("line", "columns"), [
+    ("5, 10, 1, 4096, 0", []),
+    ("5, 10, 1, 4096, 8192, 0", ["offset_bytes"]),
+    ("5, 10, 20, 1, 4096, 0", ["value_max"]),
+    ("5, 10, 1, 4096, 0x4001, 77", ["issue_seconds"]),
+    ("5, 10, 1, 4096, 0, 77", ["issue_seconds"]),
+    ("5, 10, 20, 1, 0, 0, 0", ["offset_bytes", "value_max"]),
+    ("5, 10, 20, 1, 4096, 0, 77", ["value_max", "issue_seconds"]),
+    ("5, 10, 20, 1, 4096, 8192, 0x0000, 77", ["offset_bytes", "value_max", "issue_seconds"]),
+])
+def test_the_columns_that_a_log_has(tmp_path: Path, line: str, columns: list[str]) -> None:
+    (tmp_path / "x.log").write_text(f"{line}\r\n{line}\n")
+    frame = read_log(tmp_path / "x.log", "bw")
+    assert frame.columns.tolist()[4:] == columns
+    assert (frame["value"].tolist(), frame["direction"].tolist()) == ([10240, 10240], ["write", "write"])
+
+
+@pytest.mark.parametrize("line", ["5, 1390, 1, 4096", "5, 1390, 1, 4096, 8192"])
+def test_the_unit_of_a_latency_without_priorities_is_not_guessed(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x_lat.1.log"
+    path.write_text(line + "\n")
+    with pytest.raises(ReaderError, match=r"fio 2 wrote microseconds.*latency_unit"):
+        read_log(path, "lat")
+    assert read_log(path, "lat", latency_unit="us")["value"].tolist() == pytest.approx([1.39e-3])
+    assert read_log(path, "lat", latency_unit="ns")["value"].tolist() == pytest.approx([1.39e-6])
+    assert read_log(path, "bw")["value"].tolist() == [1390 * 1024]
+    with pytest.raises(ReaderError, match="latency_unit='us' of a log of kind 'bw'"):
+        read_log(path, "bw", latency_unit="us")
+
+
+def test_output_of_a_client_is_told_what_to_do() -> None:
+    with pytest.raises(ReaderError, match=r"fio --client.*jq"):
+        read_fio('{"fio version": "fio-3.33", "client_stats": [{"jobname": "a"}]}')
