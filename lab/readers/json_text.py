@@ -16,10 +16,10 @@ def parse_json(text: str, where: str, *, line: bool = False, remedy: str | None 
     """The document in a text.
 
     ``where`` names the text, or with ``line`` the one line that it is.  Raises ReaderError, with the line, for text
-    that is no JSON or cut off, nested too deeply, or with numbers of thousands of digits or none (NaN).
+    that is no JSON or cut off, nested too deeply, or with numbers of thousands of digits.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         at = where if line else f"{where}:{error.lineno}"
         raise ReaderError(f"malformed or truncated JSON: {error.msg}", where=at, remedy=remedy) from None
@@ -27,7 +27,3 @@ def parse_json(text: str, where: str, *, line: bool = False, remedy: str | None 
         raise ReaderError("malformed JSON: nested too deeply", where=where, remedy=remedy) from None
     except ValueError as error:
         raise ReaderError(f"malformed JSON: {error}", where=where, remedy=remedy) from None
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
