@@ -36,7 +36,8 @@ def read_image(path: Path, name: str | None = None) -> ImageContent:
             return ImageContent(names[0] if names else path.stem,
                                 tuple(_layer(archive, layer, path) for layer in layers))
     except (tarfile.TarError, OSError, EOFError, KeyError, ValueError, RecursionError) as error:
-        raise ReaderError(f"is no image archive: {error}", where=str(path),
+        why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
+        raise ReaderError(f"is no image archive: {why[:200]}", where=str(path),
                           remedy="docker save IMAGE -o my.tar writes one") from None
 
 

@@ -172,6 +172,9 @@ def _texts(row: Any, where: str) -> dict[str, str]:
     """json writes texts, json_std numbers and null: texts either way."""
     if not isinstance(row, dict):
         raise ReaderError(f"a row is {type(row).__name__}, not an object", where=where)
+    bad = next((column for column, value in row.items() if isinstance(value, dict)), None)
+    if bad is not None:
+        raise ReaderError(f"{bad[:40]!r} is an object, not a value", where=where)
     return {
         column: "" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
         for column, value in row.items()
@@ -182,7 +185,7 @@ def _logical_volume(row: Mapping[str, str], where: str) -> LogicalVolume:
     shown = _required(row, "lv_name", where)
     attr = _text(row, "lv_attr")
     if attr is not None and len(attr) < 9:
-        raise ReaderError(f"lv_attr is {attr!r}, 9 or 10 characters expected", where=where)
+        raise ReaderError(f"lv_attr is {attr[:60]!r}, 9 or 10 characters expected", where=where)
     return LogicalVolume(
         name=shown.strip("[]"),
         hidden=shown.startswith("["),
@@ -242,7 +245,7 @@ def _strip_brackets(text: str | None) -> str | None:
 def _required(row: Mapping[str, str], column: str, where: str) -> str:
     value = _text(row, column)
     if value is None:
-        raise ReaderError(f"no {column}; columns: {', '.join(row) or 'none'}", where=where)
+        raise ReaderError(f"no {column}; columns: {', '.join(row)[:400] or 'none'}", where=where)
     return value
 
 
@@ -283,5 +286,5 @@ def _monitored(row: Mapping[str, str], where: str) -> bool | None:
     if value is None or value == "undefined":
         return None
     if value not in ("monitored", "not monitored"):
-        raise ReaderError(f"seg_monitor is {value!r}; 'monitored' or 'not monitored' expected", where=where)
+        raise ReaderError(f"seg_monitor is {value[:60]!r}; 'monitored' or 'not monitored' expected", where=where)
     return value == "monitored"

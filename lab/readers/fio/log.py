@@ -25,9 +25,10 @@ _LATENCIES = ("lat", "slat", "clat")
 _UNITS: dict[str, float] = {"ns": 1e-9, "us": 1e-6}
 _LOG_DIRECTIONS = {"0": "read", "1": "write", "2": "trim"}
 _NUMBER = r"[0-9]{1,19}"
-_LOG_LINE = re.compile(rf"{_NUMBER}(, *({_NUMBER}|0x[0-9a-fA-F]{{1,8}})){{3,7}}")
+_LOG_LINE = re.compile(rf"{_NUMBER}, *{_NUMBER}(, *({_NUMBER}|0x[0-9a-fA-F]{{1,8}})){{2,6}}")
 _HISTOGRAM_COLUMNS = 20
 _MOST = 1 << 63
+_MOST_KIB = _MOST >> 10
 
 _COLUMNS: dict[int, tuple[tuple[str, ...], ...]] = {
     4: (("direction", "block"),),
@@ -120,14 +121,15 @@ def _log_fields(line: str, where: str) -> list[str]:
             f"{line[:80]!r} is not 'milliseconds, value, direction, block size[, offset], priority'", where=where
         )
     fields = line.replace(" ", "").split(",")
-    too_large = next((field for field in fields if field.isdigit() and int(field) >= _MOST), None)
+    too_large = next((field for field in fields if field.isdigit() and int(field) >= _MOST),
+                     fields[1] if int(fields[1]) >= _MOST_KIB else None)
     if too_large is not None:
         raise ReaderError(f"{too_large} is more than fio's counters hold", where=where)
     return fields
 
 
 _FITS: dict[str, Callable[[list[str], int], bool]] = {
-    "maximum": lambda fields, place: fields[place].isdigit() and int(fields[place]) >= int(fields[1]),
+    "maximum": lambda fields, place: fields[place].isdigit() and int(fields[1]) <= int(fields[place]) < _MOST_KIB,
     "direction": lambda fields, place: fields[place] in _LOG_DIRECTIONS,
     "block": lambda fields, place: fields[place].isdigit(),
     "offset": lambda fields, place: fields[place].isdigit(),
