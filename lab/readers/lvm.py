@@ -35,7 +35,7 @@ _HEALTH = {
     "m": "mismatches",
 }
 
-_MESSAGE = re.compile(r"\s*$|\s*(WARNING:|File descriptor|[A-Z][a-z][^{}\[\]\"]*\.?\s*$)")
+_MESSAGE = re.compile(r"\s*$|\s*(WARNING:|File descriptor|[A-Z][a-z][^{}\[\]\"]*$)")
 """A line that LVM prints on standard error."""
 
 _WITH_TABLE = "asIScCmM"

@@ -54,7 +54,7 @@ class Observed:
     gap_seconds: float
     frame: pd.DataFrame
     repairs: tuple[Repair, ...]
-    has_reserve: bool | None = None
+    has_reserve: bool | None = True
 
     @property
     def span_days(self) -> float:

@@ -19,11 +19,12 @@ LATEST_EPOCH_SECONDS = 4_102_444_800
 _DATE = r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
 _BASIC_DATE = r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})(?:([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
 _ZONE = r"(?: ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)| ([A-Z]{3,5}|[A-Z][a-z]+/[A-Z][A-Za-z_]+))?(?=\s|$)"
-_ISO = re.compile(_DATE + _ZONE)
+_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? "
+_ISO = re.compile(f"(?:{_DAY})?{_DATE}{_ZONE}")         # the journal's short-full has the day
 _BASIC = re.compile(_BASIC_DATE + _ZONE)
 _EPOCH = re.compile(r"([0-9]{10}(?:\.[0-9]{1,9})?)(?=\s|$)")
-_CTIME = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2})"
-                    r"(?: (?!20)([A-Z]{1,5}|[+-][0-9]{2}(?:[0-9]{2})?))? ([0-9]{4})(?=\s|$)")
+_CTIME = re.compile(_DAY + r"([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2})(?: (AM|PM))?"
+                    r"(?: ([A-Z]{1,5}|[+-][0-9]{2}(?:[0-9]{2})?))? ([0-9]{4})(?=\s|$)")
 _BRACKETED = re.compile(r"[\[(]([^\[\]()]{8,45})[\])]:?(?=\s|$)")
 _JOURNAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) ([A-Za-z0-9_.@/()-]{1,80}(?:\[[0-9]{1,10}\])?):(?= |$)")
 _STATUS = re.compile(r" [0-9]+ [0-9]+ [a-z]")
@@ -85,7 +86,8 @@ def _bare_time(line: str) -> LeadingTime | None:
         told = _CTIME.match(line)
         if told is None or told[1] not in _MONTHS:
             return None
-        _, day, hour, minute, second, zone, year = told.groups()
+        _, day, hour, minute, second, half, zone, year = told.groups()
+        hour = str(int(hour) % 12 + 12 * (half == "PM")) if half else hour
         month, part = str(_MONTHS.index(told[1]) + 1), None
         zone, name = (zone, None) if zone in _UTC or zone[0] in "+-" else (None, zone)
     try:
