@@ -25,6 +25,9 @@ from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES
 LEAST_PATHS = 4000
 """Drawn from a log, whatever the risk."""
 
+MOST_BYTES = 1 << 60
+"""Of a pool, its metadata, or a volume group."""
+
 MOST_RISK = 0.5
 """Of what may be accepted, as in a plan."""
 
@@ -33,8 +36,8 @@ MOST_RISK = 0.5
 class Asked:
     """What is asked of a log.  Sizes in bytes; None for what the log has, or does not tell.
 
-    ``free_bytes``: what the volume group has besides the pool.  Raises InputError for a risk, or a data block, that
-    cannot be.
+    ``free_bytes``: what the volume group has besides the pool.  Raises InputError for a risk, a size, or a data
+    block, that cannot be.
     """
 
     days: float = 30.0
@@ -50,6 +53,10 @@ class Asked:
         if not 0 < self.risk <= MOST_RISK:
             raise InputError(f"--risk is {100 * self.risk:g}; more than 0 and up to {100 * MOST_RISK:g} percent "
                              "allowed")
+        for flag, size_bytes in (("--pool", self.data_bytes), ("--metadata", self.metadata_bytes),
+                                 ("--vg-free", self.free_bytes)):
+            if size_bytes is not None and size_bytes > MOST_BYTES:
+                raise InputError(f"{flag} is {size_bytes} B; at most 1 EiB allowed")
         chunk = self.chunk_bytes
         if chunk is not None and (not CHUNK_STEP_BYTES <= chunk <= CHUNK_MAX_BYTES or chunk % CHUNK_STEP_BYTES):
             raise InputError(f"--chunk-size is {chunk} B; a multiple of 64KiB up to 1GiB allowed")

@@ -35,6 +35,8 @@ _HEALTH = {
     "m": "mismatches",
 }
 
+_HEALTH_STATUS = {"failed": FAILED, "out_of_data": OUT_OF_DATA, "metadata_read_only": METADATA_READ_ONLY}
+
 _MESSAGE = re.compile(r"\s*$|\s*(WARNING:|File descriptor|[A-Z][a-z][^{}\[\]\"]*$)")
 """A line that LVM prints on standard error."""
 
@@ -84,13 +86,18 @@ class LogicalVolume:
 
     @property
     def needs_check(self) -> bool | None:
-        """Whether lv_attr says that a thin pool needs a check: it takes no writes then.  None without lv_attr."""
-        return None if self.attr is None else self.attr[4] in "cC"
+        """Whether a thin pool needs a check: it takes no writes then.  None without lv_attr and lv_check_needed."""
+        if self.attr is None:
+            told = self.columns.get("lv_check_needed", "").strip()
+            return told in ("1", "check needed") if "lv_check_needed" in self.columns else None
+        return self.attr[4] in "cC"
 
     @property
     def health(self) -> str | None:
-        """What lv_attr's ninth character says is wrong, or None: well, or not told."""
-        return None if self.attr is None else _HEALTH.get(self.attr[8])
+        """What lv_attr's ninth character, or lv_health_status, says is wrong, or None: well, or not told."""
+        if self.attr is None:
+            return _HEALTH_STATUS.get(self.columns.get("lv_health_status", "").strip())
+        return _HEALTH.get(self.attr[8])
 
 
 @dataclass(frozen=True, slots=True)

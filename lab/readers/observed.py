@@ -8,7 +8,7 @@ backward times, pools that were extended or made anew.  Each is mended in a stat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -152,12 +152,30 @@ def _reading(sample: Sample, name: str, wanted: str | None, repairs: Repairs) ->
                 repairs.add("unreadable sample", "a less exact command taken instead", sample.line, str(trouble))
             _tell_block_size(named[0], sample.line, repairs)
         if named:
-            return TimedReading(sample.epoch_seconds, sample.line, named[0])
+            return TimedReading(sample.epoch_seconds, sample.line, _with_limits(named[0], sample, name))
     if trouble is not None:
         repairs.add("unreadable sample", "left out", sample.line, str(trouble))
     elif not _of_other_devices(sample, wanted):
         repairs.add("sample without a pool", "left out: no command told of the pool", sample.line)
     return None
+
+
+def _with_limits(reading: PoolReading, sample: Sample, name: str) -> PoolReading:
+    """What Docker alone tells, beside a more exact command: how far the pool's files can grow, and the kernel."""
+    if reading.failed or reading.source == "docker":
+        return reading
+    for section in sample.sections:
+        if section.command != "docker":
+            continue
+        try:
+            told = next((told for told in pool_readings(section, name) if told.pool in (reading.pool, "")), None)
+        except ReaderError:     # it is not needed for the counts
+            continue
+        if told is not None:
+            has_reserve = reading.has_reserve if reading.has_reserve is not None else told.has_reserve
+            return replace(reading, data_limit_bytes=told.data_limit_bytes,
+                           metadata_limit_bytes=told.metadata_limit_bytes, has_reserve=has_reserve)
+    return reading
 
 
 def _rank(command: str) -> int:

@@ -189,8 +189,8 @@ def _block_range(length_sectors: int, total_blocks: int, where: str) -> tuple[in
 
 def _tells_pool(volume: LogicalVolume) -> bool:
     """An active thin pool, or one that failed; without lv_attr, what has metadata (a thin volume has none)."""
-    if volume.is_thin_pool and volume.health == FAILED:
-        return True
+    if volume.is_thin_pool is not False and volume.health == FAILED:
+        return bool(volume.is_thin_pool) or volume.columns.get("segtype", "thin-pool").strip() == "thin-pool"
     if volume.data_percent is None:
         return False
     return volume.metadata_percent is not None if volume.is_thin_pool is None else volume.is_thin_pool

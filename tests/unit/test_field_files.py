@@ -16,6 +16,7 @@ from lab.errors import InputError, ReaderError
 from lab.readers.fio import read_fio, read_log
 from lab.readers.lvm import parse_lvs
 from lab.readers.observed import Observed, read_observed
+from lab.readers.observed_framing import posix_cksum
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
 START, DAY = 1793491200, 86400
@@ -68,6 +69,21 @@ def test_a_file_system_with_a_changing_rest_makes_no_pool_anew(tmp_path: Path) -
     assert [repair.kind for repair in observed.repairs] == ["sparse file"]
 
 
+def test_the_room_below_counts_beside_an_exact_count_too(tmp_path: Path) -> None:
+    """The lab's recorder asks dmsetup, lvs and docker at once."""
+    samples = []
+    for number in range(2):
+        told = docker("40 GB", "107.4 GB", "60 GB", kernel="3.10.0")
+        body = (f"=== lab-observed 1 {datetime.fromtimestamp(START + 600 * number, UTC).isoformat()}\n"
+                f"--- dmsetup status\n{pool(610_352)}\n--- status 0\n--- docker info\n{told}\n--- status 0\n")
+        samples.append(f"{body}=== end {posix_cksum(body.encode())} {len(body)}\n")
+    (tmp_path / "x.log").write_text("".join(samples))
+    frame = read_observed(tmp_path / "x.log").frame
+    assert set(frame["source"]) == {"dmsetup"}
+    assert set(frame["data_used_bytes"]) == {610_352 * 65536}
+    assert set(frame["data_total_bytes"]) == {100 * 10**9}
+
+
 def test_no_room_at_all_is_a_full_pool(tmp_path: Path) -> None:
     observed = read_observed(recorded(tmp_path, [docker("40 GB", "107.4 GB", "0 B")] * 2))
     assert observed.frame["full"].tolist() == [True, True]
@@ -92,6 +108,13 @@ def test_binary_units_of_an_old_docker(tmp_path: Path) -> None:
     assert observed.frame["data_error_bytes"].iloc[0] == int(2**20 / 20) + 1
     assert observed.frame["data_total_bytes"].iloc[0] == 100 * 2**30
     assert observed.frame["metadata_total_bytes"].iloc[0] == 2**31
+
+
+@pytest.mark.parametrize("flag", ["--pool", "--metadata", "--vg-free"])
+def test_sizes_that_no_pool_has_are_not_asked_about(flag: str) -> None:
+    result = run("plan", "--observed", FIELD / "observed-journal" / "iso-minutes.log", flag, f"{10**20}GiB")
+    assert isinstance(result.exception, InputError)
+    assert f"{flag} is" in str(result.exception)
 
 
 # -- the reserve of metadata -----------------------------------------------------------------------------------
@@ -172,6 +195,12 @@ def test_a_pool_out_of_data_space_is_full_by_either(tmp_path: Path) -> None:
 def test_the_state_of_a_volume(state: str, active: bool | None, check: bool) -> None:
     (volume,) = parse_lvs(lvs(f"twi-{state}otz--"))
     assert (volume.is_active, volume.needs_check) == (active, check)
+
+
+def test_health_by_its_own_columns() -> None:
+    row = {"lv_name": "pool", "lv_health_status": "metadata_read_only", "lv_check_needed": "check needed"}
+    (volume,) = parse_lvs(json.dumps({"report": [{"lv": [row]}]}))
+    assert (volume.health, volume.needs_check, volume.is_active) == ("metadata read only", True, None)
 
 
 # -- lvs in other formats --------------------------------------------------------------------------------------
