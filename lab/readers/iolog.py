@@ -26,6 +26,7 @@ _LINE_BYTES = 1 << 16
 _MAX_DIGITS = 18
 _FILE_ACTIONS = (b"add", b"open", b"close")
 _SHOWN = 80
+_MARK = b"\xef\xbb\xbf"
 
 
 class IoAction(IntEnum):
@@ -72,7 +73,7 @@ def is_iolog(path: Path) -> bool:
     """Whether a file begins as an I/O log does, gzipped or not.  Raises ReaderError if it cannot be read."""
     try:
         with open_bytes(path) as file:
-            return file.read(11) == b"fio version"
+            return file.read(len(_MARK) + 11).removeprefix(_MARK)[:11] == b"fio version"
     except (OSError, EOFError, zlib.error) as error:
         raise ReaderError(f"cannot be read: {error}", where=str(path)) from error
 
@@ -101,7 +102,7 @@ def read_iolog(path: Path) -> Iterator[IoBatch]:
                 if len(rest) > _LINE_BYTES:
                     raise ReaderError(f"a line of more than {_LINE_BYTES} bytes", where=f"{path}:{line}")
                 if not version and (block or not part):
-                    head, _, block = block.partition(b"\n")
+                    head, _, block = block.removeprefix(_MARK).partition(b"\n")
                     version = _version(head or rest, f"{path}:1")
                     line += 1
                 if block:

@@ -90,7 +90,7 @@ def pool_readings(section: Section, name: str) -> list[PoolReading]:
     elif kind == "lvdisplay":
         raise ReaderError("text of lvdisplay, which rounds sizes", where=where, remedy=_LVS_REMEDY)
     else:
-        raise ReaderError(f"{text[:60]!r} is neither dmsetup status, nor lvs, nor docker info" if text else
+        raise ReaderError(f"{text[:60]!r} is neither dmsetup status, nor lvs' JSON, nor docker info" if text else
                       "nothing follows the time", where=where)
     for reading in readings:
         totals = {"data": reading.data_total_bytes, "metadata": reading.metadata_total_bytes}

@@ -404,6 +404,7 @@ def test_line_ends_and_other_actions(tmp_path: Path, content: bytes) -> None:
 def test_a_last_line_without_a_feed(tmp_path: Path, last: bytes, bytes_: int) -> None:
     head = b"fio version 2 iolog\n/d add\n/d open\n/d "
     assert read_writes(saved(tmp_path, head + last))[1].tolist() == [bytes_]
+    assert read_writes(saved(tmp_path, b"\xef\xbb\xbf" + head + last))[1].tolist() == [bytes_]
     for cut in range(1, 5):
         with pytest.raises(ReaderError, match=":4: the last line is cut off"):
             read_writes(saved(tmp_path, head + last[:-cut]))
