@@ -16,9 +16,10 @@ EARLIEST_EPOCH_SECONDS = 1_000_000_000
 LATEST_EPOCH_SECONDS = 4_102_444_800
 """The year 2100."""
 
-_DATE = r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
-_BASIC_DATE = r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})(?:([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
-_ZONE = r"(?: ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)| ([A-Z]{3,5}|[A-Z][a-z]+/[A-Z][A-Za-z_]+))?(?=\s|$)"
+_DATE = r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T _]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+_BASIC_DATE = r"([0-9]{4})([0-9]{2})([0-9]{2})[T_-]([0-9]{2})([0-9]{2})(?:([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+_ZONE = (r"(?: ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?(?:\[[A-Za-z_/]+\])?)"
+         r"| ([A-Z]{3,5}|[A-Z][a-z]+/[A-Z][A-Za-z_]+))?:?(?=\s|$)")
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? "
 _ISO = re.compile(f"(?:{_DAY})?{_DATE}{_ZONE}")         # the journal's short-full has the day
 _BASIC = re.compile(_BASIC_DATE + _ZONE)
@@ -102,6 +103,7 @@ def _offset(zone: str | None) -> timedelta:
     if zone in _UTC:
         return timedelta()
     assert zone is not None
+    zone = zone.partition("[")[0]       # the zone's name beside its offset
     hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
     if hours > 15 or minutes > 59:
         raise ValueError(zone)

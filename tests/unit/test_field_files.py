@@ -279,6 +279,8 @@ def timed(folder: Path, stamp: Callable[[datetime], str]) -> Observed:
 
 @pytest.mark.parametrize("form", ["%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S+0000", "[%Y-%m-%d %H:%M:%S]", "[%Y-%m-%dT%H:%M:%SZ]",
                                   "[%s]", "%Y-%m-%d %H:%M", "%a %b %e %H:%M:%S UTC %Y", "[%a %b %e %H:%M:%S %Y]",
+                                  "%Y/%m/%d %H:%M:%S", "%F_%T", "%Y%m%d-%H%M%S",
+                                  "%Y-%m-%dT%H:%M:%SZ:", "%Y-%m-%dT%H:%M:%S+00:00[Etc/UTC]",
                                   "%a %b %e %I:%M:%S %p UTC %Y", "%a %Y-%m-%d %H:%M:%S UTC node1 dm[2]:",
                                   "%Y-%m-%dT%H:%M:%S+0000 node-1.example dm[1]:", "%Y-%m-%dT%H:%M:%SZ node1",
                                   "%Y-%m-%d %H:%M:%S GMT"])
