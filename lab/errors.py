@@ -29,6 +29,13 @@ class AnswerIsNo(LabError):
     exit_code = 1
 
 
+def _one_line(message: str) -> str:
+    """The message as a terminal takes it: escapes for lone surrogates, which JSON may hold, and for line ends."""
+    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return plain if plain.isprintable() else "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in plain)
+
+
 class InputError(LabError):
     """Bad input or usage.  Exit code 2.
 
@@ -38,7 +45,7 @@ class InputError(LabError):
     exit_code = 2
 
     def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None) -> None:
-        super().__init__(f"{where}: {message}" if where else message, remedy=remedy)
+        super().__init__(_one_line(f"{where}: {message}" if where else message), remedy=remedy)
         self.where = where
 
 

@@ -36,18 +36,27 @@ from lab.scenario_key import setup_text
 SETUP = "setup"
 
 
+MOST_REPETITIONS = 1000
+"""Of one run: each costs minutes, and all are planned before the first."""
+
+
 @dataclass(frozen=True)
 class Arms:
     """What a run measures: one scenario, or a candidate against a baseline on the same machine.
 
     Seeds may differ: each arm's workloads take their own file's, the order the candidate's.  How many repetitions
-    there are, the candidate says.  Raises InputError where the two ask for different machines.
+    there are, the candidate says.  Raises InputError where the two ask for different machines, and for more than
+    ``MOST_REPETITIONS``.
     """
 
     candidate: Scenario
     baseline: Scenario | None = None
 
     def __post_init__(self) -> None:
+        if self.candidate.repetitions > MOST_REPETITIONS:
+            digits = str(self.candidate.repetitions)
+            shown = digits if len(digits) < 20 else f"a number of {len(digits)} digits"
+            raise InputError(f"--repetitions is {shown}; at most {MOST_REPETITIONS}")
         if self.baseline is not None:
             _refuse_other_machine(self.candidate, self.baseline)
 

@@ -82,7 +82,8 @@ def find_image(raw: object, folder: Path) -> tuple[Path, str] | None:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise problem(f"image {show(raw)} is no docker archive: {error}", key="image",
+        why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
+        raise problem(f"image {show(raw)} is no docker archive: {why[:200]}", key="image",
                       remedy="docker save IMAGE -o my.tar writes one") from None
     if not names:
         raise problem(f"image {show(raw)} is no docker archive: it has no manifest.json", key="image",

@@ -24,6 +24,9 @@ from lab.readers.iolog import IoAction, is_iolog, read_iolog
 
 _LOST = np.iinfo(np.int64).max // 4
 
+MOST_BLOCKS = 1 << 25
+"""Blocks of all devices of a trace, or of the pool, that are held in memory: 2 TiB of 64 KiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -139,6 +142,8 @@ def compare_chunk_sizes(trace: Trace, chunk_sizes: Sequence[int], pool_size_byte
     """Try a trace with each block size in bytes.  Raises InputError for sizes that no pool can have."""
     if not chunk_sizes:
         raise InputError("no block size is given", remedy="--chunk-size 64KiB,512KiB")
+    for chunk in chunk_sizes:
+        _refuse_too_many(trace, chunk, pool_size_bytes)
     distinct = trace.bytes_distinct()
     return TraceResult(
         trace=trace.name,
@@ -187,12 +192,25 @@ def _written_bytes(trace: Trace, failed: NDArray[np.int64]) -> int:
 
 def _pool_with_devices(trace: Trace, config: PoolConfig) -> ThinPool:
     pool = ThinPool(config)
-    for device in np.unique(trace.devices).tolist():
-        chosen = trace.devices == device
-        end = int((trace.offsets[chosen] + trace.lengths[chosen]).max())
-        size = -(-end // config.chunk_size_bytes) * config.chunk_size_bytes
+    for device, size in _sizes(trace, config.chunk_size_bytes).items():
         pool.create_thin(device, size)
     return pool
+
+
+def _sizes(trace: Trace, chunk_size_bytes: int) -> dict[int, int]:
+    """The sizes of the trace's devices in bytes: each ends with the last block that is touched."""
+    ends = np.zeros(int(trace.devices.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(ends, trace.devices, trace.offsets + trace.lengths)
+    return {device: -(-end // chunk_size_bytes) * chunk_size_bytes for device, end in enumerate(ends.tolist()) if end}
+
+
+def _refuse_too_many(trace: Trace, chunk_size_bytes: int, pool_size_bytes: int) -> None:
+    step = max(chunk_size_bytes, 1)
+    for what, size_bytes in (("--pool-size", pool_size_bytes),
+                             (f"{trace.name}: what it touches", sum(_sizes(trace, step).values()))):
+        if size_bytes // step > MOST_BLOCKS:
+            raise InputError(f"{what} has {size_bytes // step} blocks of {chunk_size_bytes} bytes; at most "
+                             f"{MOST_BLOCKS} are tried", remedy="try larger blocks, or cut out a part of the trace")
 
 
 def _shared_pool(trace: Trace, first: ThinPool, chunk_size_bytes: int) -> ThinPool:

@@ -39,12 +39,14 @@ def simulate(
     from lab.simulate import simulate as run_model
 
     asked = load_scenario(scenario)
+    if repetitions is not None:
+        asked = asked.model_copy(update={"repetitions": repetitions})
     plan(Arms(asked), ACCELERATOR, only=only or ())         # bad names are refused before a folder is made
     check_expressible(asked, only or ())
     parameters = read_parameters(params, asked.machine.accelerator if isinstance(asked.machine, MachineSpec) else None)
     folder = new_folder(results, asked)
     show = progress()
-    manifest = run_model(asked, folder, parameters, repetitions=repetitions or asked.repetitions, only=only or (),
+    manifest = run_model(asked, folder, parameters, repetitions=asked.repetitions, only=only or (),
                          progress=lambda done, total, cell: show(done, total, cell, None))
     print(folder)
     settle(manifest, folder, "")

@@ -73,9 +73,9 @@ def plan(
     seconds: Annotated[float | None, typer.Option(
         min=1.0, help="As many replications as fit.", show_default=f"{SECONDS:g}", rich_help_panel=_HOW)] = None,
     replications: Annotated[int | None, typer.Option(
-        min=1, help="Just so many, however long they take.", rich_help_panel=_HOW)] = None,
+        min=1, max=1_000_000, help="Just so many, however long they take.", rich_help_panel=_HOW)] = None,
     workers: Annotated[int | None, typer.Option(
-        min=1, help="Processes.", show_default="all cores", rich_help_panel=_HOW)] = None,
+        min=1, max=1024, help="Processes.", show_default="all cores", rich_help_panel=_HOW)] = None,
     cluster: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786.", rich_help_panel=_HOW)] = None,
     params: Annotated[Path | None, typer.Option(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lab.errors import InputError
+from lab.errors import InputError, ReaderError
 from lab.gate.aa_runs import aa_sides
 from lab.gate.counts import MOVING, comparable, judge_counts, with_totals
 from lab.gate.fingerprint import fingerprint
@@ -34,7 +34,10 @@ from lab.gate.rows import Status
 from lab.gate.rules import Rules
 from lab.gate.sides import Comparison, Sides
 from lab.gate.timings import LogSample, log_sample, timings_among
+from lab.readers.text_file import load_text
 from lab.store import Run, table_digest
+
+_MOST_BYTES = 64 << 20
 
 TRIALS = 1_000
 LEVEL = 0.95
@@ -249,9 +252,10 @@ def _count_test(one: Comparison, alarms: Bools, rules: Rules,
 def read_self_test(path: Path) -> SelfTest:
     """A stored result.  Raises InputError where it cannot be read, or is of another version."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"the self-test's result cannot be read: {error}", where=str(path),
+        text = load_text(path, str(path), _MOST_BYTES)
+    except ReaderError as error:
+        why = error.message.removeprefix(f"{path}: ")
+        raise InputError(f"the self-test's result cannot be read: {why}", where=str(path),
                          remedy="make one: lab gate --self-test RUN -o FILE") from None
     try:
         found = SelfTest.model_validate_json(text)

@@ -162,8 +162,10 @@ def forecast(growth: Growth, *, horizon_days: float, paths: int = 4000, seed: in
     asked = {"data": data_total_bytes, "metadata": metadata_total_bytes}
     totals = [int(last[f"{what}_total_bytes"]) if (told := asked[what]) is None else told for what in resources]
     used = [int(last[f"{what}_used_bytes"]) for what in resources]
-    if growth.has_metadata:
-        used[1] = max(used[1] + _reserve_change(int(last["metadata_total_bytes"]), totals[1]), 0)
+    if growth.has_metadata and growth.observed.has_reserve is not False:
+        change = _reserve_change(int(last["metadata_total_bytes"]), totals[1])
+        # where the log does not tell whether there is a reserve, none is taken off
+        used[1] = max(used[1] + (change if growth.observed.has_reserve else max(change, 0)), 0)
     blocks = _blocks(growth, resources, block_cells)
     cells = math.ceil(horizon_days / growth.cell_days - 1e-9)
     report = np.unique(np.linspace(0, cells, min(REPORT_POINTS, cells) + 1).round().astype(np.int64))

@@ -25,6 +25,9 @@ from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES
 LEAST_PATHS = 4000
 """Drawn from a log, whatever the risk."""
 
+MOST_BYTES = 1 << 60
+"""Of a pool, its metadata, or a volume group."""
+
 MOST_RISK = 0.5
 """Of what may be accepted, as in a plan."""
 
@@ -33,8 +36,8 @@ MOST_RISK = 0.5
 class Asked:
     """What is asked of a log.  Sizes in bytes; None for what the log has, or does not tell.
 
-    ``free_bytes``: what the volume group has besides the pool.  Raises InputError for a risk, or a data block, that
-    cannot be.
+    ``free_bytes``: what the volume group has besides the pool.  Raises InputError for a risk, a size, or a data
+    block, that cannot be.
     """
 
     days: float = 30.0
@@ -50,6 +53,10 @@ class Asked:
         if not 0 < self.risk <= MOST_RISK:
             raise InputError(f"--risk is {100 * self.risk:g}; more than 0 and up to {100 * MOST_RISK:g} percent "
                              "allowed")
+        for flag, size_bytes in (("--pool", self.data_bytes), ("--metadata", self.metadata_bytes),
+                                 ("--vg-free", self.free_bytes)):
+            if size_bytes is not None and size_bytes > MOST_BYTES:
+                raise InputError(f"{flag} is {size_bytes} B; at most 1 EiB allowed")
         chunk = self.chunk_bytes
         if chunk is not None and (not CHUNK_STEP_BYTES <= chunk <= CHUNK_MAX_BYTES or chunk % CHUNK_STEP_BYTES):
             raise InputError(f"--chunk-size is {chunk} B; a multiple of 64KiB up to 1GiB allowed")
@@ -100,12 +107,21 @@ class ObservedAnswers:
 
     @property
     def metadata_bytes(self) -> int | None:
-        """The smallest metadata, likewise with a tenth free, and with the reserve of that size; None if not told."""
+        """The smallest metadata, likewise with a tenth free, and with the kernel's reserve of that size; None if not
+        told.
+
+        Kernels before 4.20 keep no reserve and show none as used.  Where the log does not tell which kernel it was, the
+        larger answer is given.
+        """
         metadata = self.forecast.metadata
         if metadata is None or metadata.highest.high_bytes is None:
             return None
-        used = max(metadata.highest.high_bytes - reserve_bytes(metadata.total_bytes), 0.0)
-        return whole_extents(size_with_reserve(used, 1 - MIN_FREE_SHARE))
+        shown, has_reserve = metadata.highest.high_bytes, self.forecast.growth.observed.has_reserve
+        without = shown / (1 - MIN_FREE_SHARE)
+        own = max(shown - reserve_bytes(metadata.total_bytes), 0.0)
+        within = size_with_reserve(own, 1 - MIN_FREE_SHARE)
+        return max(whole_extents(without if has_reserve is False else
+                                 within if has_reserve else max(within, without)), EXTENT_BYTES)
 
     @property
     def metadata_by_rule(self) -> int | None:

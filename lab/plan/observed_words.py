@@ -43,6 +43,13 @@ def notes(found: ObservedAnswers) -> list[str]:
     if (kernel := found.metadata_by_rule) is not None:
         told.append(f"The kernel's rule, 48 B for each data block, gives {format_bytes(kernel)} of metadata for the "
                     "size with a tenth free; take the larger of the two.")
+    observed = found.forecast.growth.observed
+    if found.forecast.metadata is not None and observed.has_reserve is False:
+        told.append("The kernel of the log keeps no reserve of metadata; from 4.20 on it keeps a tenth, at most 16 "
+                    "MiB, and shows it as used.")
+    if any(repair.kind == "sparse file" for repair in observed.repairs):
+        told.append("The pool lies on sparse files: what the file system below them has left counts, where that is "
+                    "less than their length. Other files there may take it as well.")
     told.append("Docker makes no container while less than a tenth of the pool is free (dm.min_free_space), so the day "
                 "of 90 % is the one on which its users notice.")
     return [*told, *(f"{one[:1].upper()}{one[1:]}." for one in found.forecast.warnings)]

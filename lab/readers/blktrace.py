@@ -24,6 +24,12 @@ _HEAD = re.compile(
     rb"\s*(\d{1,9}),(\d{1,9})\s+(\d{1,9})\s+(\d{1,18})\s+(\d{1,12}\.\d{1,9})\s+(\d{1,12})\s+(\S{1,2})(?:\s+(.*))?"
 )
 _EXTENT = re.compile(rb"([A-Z]{1,8})\s+(\d{1,17})\s+\+\s+(\d{1,12})(?:\s.*)?")
+_NO_EXTENT = re.compile(rb"([A-Z]{1,8})(?:\s+\[.*|\s+\d{1,17}(?:\s+\[.*)?)?|\[.*")
+"""A flush: only who asked for it, whose name may hold a plus."""
+
+_INPUT = re.compile(rb"Input file .* added")
+"""What blkparse says first, on standard error."""
+
 _SUMMARY = re.compile(rb"\s*(CPU\d|CPU +\d|Total|Throughput|Events|Skips)")
 
 BlockAction = Literal["read", "write", "discard"]
@@ -48,6 +54,8 @@ def is_blkparse(path: Path) -> bool:
                 line = file.readline(_LINE_BYTES)
                 if not line:
                     return False
+                if _INPUT.fullmatch(line.strip()):
+                    continue
                 if _HEAD.fullmatch(line.strip()):
                     return True
                 if line.strip():
@@ -73,7 +81,7 @@ def read_blkparse(path: Path, event: str = "Q") -> Iterator[BlockIo]:
                 where = f"{path}:{number}"
                 if not line.endswith(b"\n"):
                     raise ReaderError(f"the line is cut off, or longer than {_LINE_BYTES} bytes", where=where)
-                if not line.strip():
+                if not line.strip() or _INPUT.fullmatch(line.strip()):
                     continue
                 head = _HEAD.fullmatch(line.rstrip())
                 if head is None:
@@ -105,8 +113,8 @@ def read_blkparse(path: Path, event: str = "Q") -> Iterator[BlockIo]:
 
 def _item(head: re.Match[bytes], where: str) -> BlockIo | None:
     rest = head[8] or b""
-    if b"+" not in rest:
-        return None  # a flush: no extent
+    if not rest or _NO_EXTENT.fullmatch(rest):
+        return None
     extent = _EXTENT.fullmatch(rest)
     if extent is None:
         shown = rest[:80].decode("utf-8", "replace")

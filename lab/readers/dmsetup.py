@@ -16,6 +16,8 @@ from typing import Literal, TypeVar
 from lab.errors import ReaderError
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, SECTOR_BYTES, sectors_to_bytes
 
+_MOST = 1 << 63
+
 S = TypeVar("S", bound=str)
 
 PoolMode = Literal["rw", "ro", "out_of_data_space", "fail"]
@@ -225,6 +227,9 @@ def _pool_status(start: int, length: int, rest: list[str], where: str | None) ->
     transaction, metadata, data, root, mode, discard, *tail = rest
     used_metadata, total_metadata = _pair(metadata, "metadata blocks", where)
     used_data, total_data = _pair(data, "data blocks", where)
+    if total_data * CHUNK_STEP_BYTES > sectors_to_bytes(length):
+        raise ReaderError(f"{total_data} data blocks on {length} sectors: more than fit, the smallest has "
+                          f"{CHUNK_STEP_BYTES // SECTOR_BYTES}", where=where)
     needs_check = None if len(tail) < 2 else _one_of(tail[1], ("-", "needs_check"), "check flag", where)
     no_space = None if not tail else _one_of(tail[0], _NO_SPACE, "policy when full", where)
     return PoolStatus(
@@ -253,7 +258,27 @@ def _thin_status(start: int, length: int, rest: list[str], where: str | None) ->
             f"thin status has {len(rest)} fields; 'mapped-sectors highest-sector', 'Fail' or '-' expected", where=where
         )
     highest = None if rest[1] == "-" else _integer(rest[1], "highest mapped sector", where)
-    return ThinStatus(start, length, _integer(rest[0], "mapped sectors", where), highest, failed=False)
+    mapped = _integer(rest[0], "mapped sectors", where)
+    ends_at = 0 if highest is None else highest + 1
+    if mapped > ends_at or (highest is not None and not mapped):
+        raise ReaderError(f"{mapped} sectors mapped, and the highest is {rest[1][:40]}: they do not fit", where=where)
+    if not _within(ends_at, length):
+        raise ReaderError(f"sector {highest} is mapped, beyond the device's length of {length}", where=where)
+    return ThinStatus(start, length, mapped, highest, failed=False)
+
+
+def _within(ends_at: int, length: int) -> bool:
+    """Whether whole blocks that end at a sector may be those of a device: its last one may go beyond its end.
+
+    A status does not tell the size of a block: one that people take has to fit, a power of two or three times one.
+    """
+    if ends_at <= length:
+        return True
+    step, most = CHUNK_STEP_BYTES // SECTOR_BYTES, CHUNK_MAX_BYTES // SECTOR_BYTES
+    if ends_at - length >= min(most, max(length, 1)):
+        return False
+    blocks = (step * factor << power for power in range(15) for factor in (1, 3))
+    return any(ends_at % block == 0 and ends_at - length < block for block in blocks if block <= most)
 
 
 def _refuse_error(rest: list[str], target: str, where: str | None) -> None:
@@ -294,9 +319,12 @@ def _pool_table(start: int, length: int, rest: list[str], where: str | None) -> 
 
 
 def _integer(text: str, what: str, where: str | None) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 20:
-        raise ReaderError(f"{what} is {text[:40]!r}, not a whole number", where=where)
-    return int(text)
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        raise ReaderError(f"{what} is {text[:40]!r}, not a whole number below 2^63", where=where)
+    number = int(text)
+    if number >= _MOST:
+        raise ReaderError(f"{what} is {text}, not a whole number below 2^63", where=where)
+    return number
 
 
 def _pair(text: str, what: str, where: str | None) -> tuple[int, int]:

@@ -142,6 +142,9 @@ def _devicemapper(status: Mapping[str, str], where: str) -> DevicemapperStatus:
     def size(key: str) -> int | None:
         return get_size(status, key, where)
 
+    for what in ("Data", "Metadata"):
+        _refuse_too_much(what.lower(), size(f"{what} Space Used"), size(f"{what} Space Available"),
+                         size(f"{what} Space Total"), where)
     deleted = status.get("Deferred Deleted Device Count") or None
     if deleted is not None and not re.fullmatch(r"[0-9]{1,12}", deleted):
         raise ReaderError(f"Deferred Deleted Device Count is {deleted!r}, not a whole number", where=where)
@@ -167,6 +170,13 @@ def _devicemapper(status: Mapping[str, str], where: str) -> DevicemapperStatus:
         deferred_deleted_devices=None if deleted is None else int(deleted),
         library_version=status.get("Library Version") or None,
     )
+
+
+def _refuse_too_much(what: str, used: int | None, available: int | None, total: int | None, where: str) -> None:
+    """Sizes are rounded to four digits each: only what is beyond both roundings is refused."""
+    for told, name in ((used, "used"), (available, "available")):
+        if told is not None and total is not None and told > total * 1.001 + 1:
+            raise ReaderError(f"{told} bytes of {what} {name} of {total}, more than there are", where=where)
 
 
 def _overlay2(status: Mapping[str, str], where: str) -> Overlay2Status:

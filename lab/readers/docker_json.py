@@ -8,42 +8,57 @@ Docker prints sizes as decimal text of 3 or 4 digits (``65.54kB``): every size h
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import ReaderError
+from lab.readers.json_text import parse_json
 
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "pb": 10**15}
-_HUMAN_SIZE = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?)\s*([a-z]+)", re.IGNORECASE)
-_NOT_MEASURED = ("", "N/A", "-1B", "-1")
+_BINARY_UNITS = {f"{letter}b": 1024**power for power, letter in enumerate("KMGT", 1)}
+"""``Mb`` is what Docker before 1.4 printed for 2^20 bytes."""
+
+MOST_BYTES = 1 << 63
+"""No size that Docker could tell is larger."""
+
+_HUMAN_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,2})?)\s*([a-z]+)", re.ASCII | re.IGNORECASE)
+NOT_MEASURED = ("", "N/A", "-1B", "-1")
 """What Docker prints instead of a number."""
 
 
-def parse_human_size(text: str, *, where: str | None = None) -> int:
-    """Bytes of Docker's decimal text (``10.74GB``, ``860.2 kB``), exact to its 3 or 4 digits only.
+def unit_bytes(unit: str) -> int | None:
+    """Bytes of a unit as Docker spells it, None for what is none.
 
-    Raises ReaderError for text that is no size.
+    >>> unit_bytes("MB"), unit_bytes("Mb"), unit_bytes("MiB")
+    (1000000, 1048576, None)
+    """
+    return _BINARY_UNITS.get(unit) or _UNITS.get(unit.lower())
+
+
+def parse_human_size(text: str, *, where: str | None = None) -> int:
+    """Bytes of Docker's text (``10.74GB``, ``860.2 kB``, before 1.4 ``652.7 Mb``), exact to its digits only.
+
+    Raises ReaderError for text that is no size, and for 2^63 bytes or more.
     """
     match = _HUMAN_SIZE.fullmatch(text.strip())
-    if match is None or match[2].lower() not in _UNITS:
+    unit = None if match is None else unit_bytes(match[2])
+    if match is None or unit is None:
         raise ReaderError(f"{text[:40]!r} is not a decimal size such as 524.3kB", where=where)
-    return round(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * unit
+    if size >= MOST_BYTES:
+        raise ReaderError(f"{text[:40]!r} is more than 8 EiB", where=where)
+    return round(size)
 
 
-def parse_object(text: str, where: str) -> dict[str, Any]:
-    """One JSON object.  Raises ReaderError for anything else."""
+def parse_object(text: str, where: str, *, line: bool = False) -> dict[str, Any]:
+    """One JSON object.  ``line``: the text is a line, and ``where`` names it.  Raises ReaderError for anything else."""
+    remedy = "run docker with --format '{{json .}}'"
     if not text.strip():
-        raise ReaderError("empty: JSON expected", where=where, remedy="run docker with --format '{{json .}}'")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ReaderError(f"malformed or truncated JSON: {error.msg}", where=f"{where}:{error.lineno}") from None
-    except (ValueError, RecursionError) as error:
-        raise ReaderError(f"malformed JSON: {error}", where=where) from None
+        raise ReaderError("empty: JSON expected", where=where, remedy=remedy)
+    value = parse_json(text, where, line=line, remedy=None if text.lstrip()[:1] == "{" else remedy)
     if not isinstance(value, dict):
-        raise ReaderError(f"JSON of type {type(value).__name__}, an object expected", where=where)
+        raise ReaderError(f"JSON of type {type(value).__name__}, an object expected", where=where, remedy=remedy)
     return value
 
 
@@ -66,6 +81,6 @@ def get_optional_text(values: Mapping[str, Any], key: str, where: str) -> str | 
 def get_size(values: Mapping[str, Any], key: str, where: str) -> int | None:
     """A field's size in bytes, None where it was not measured.  Raises ReaderError for text that is no size."""
     text = get_optional_text(values, key, where)
-    if text is None or text in _NOT_MEASURED:
+    if text is None or text in NOT_MEASURED:
         return None
     return parse_human_size(text, where=f"{where}: {key}")

@@ -17,6 +17,8 @@ from lab.errors import ReaderError
 from lab.model.image_content import Entry, ImageContent, Kind, Layer
 from lab.scenario import Workload
 
+_MOST_MANIFEST_BYTES = 16 << 20
+
 BOX_LIST = "box_images.json"
 """``listed`` of the archives that ``vagrant/build-images.py`` makes; a test makes them and compares."""
 
@@ -27,17 +29,22 @@ def read_image(path: Path, name: str | None = None) -> ImageContent:
     Raises ReaderError where the file is no such archive, lacks a layer, or holds no image of that name.
     """
     try:
+        if not path.is_file():
+            raise FileNotFoundError("there is no such regular file")
         with tarfile.open(path) as archive:
             names, layers = _pick(_manifest(archive, path), name, path)
             return ImageContent(names[0] if names else path.stem,
                                 tuple(_layer(archive, layer, path) for layer in layers))
-    except (tarfile.TarError, OSError, EOFError, KeyError, ValueError) as error:
-        raise ReaderError(f"is no image archive: {error}", where=str(path),
+    except (tarfile.TarError, OSError, EOFError, KeyError, ValueError, RecursionError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
+        raise ReaderError(f"is no image archive: {why[:200]}", where=str(path),
                           remedy="docker save IMAGE -o my.tar writes one") from None
 
 
 def _manifest(archive: tarfile.TarFile, path: Path) -> list[dict[str, Any]]:
     member = archive.extractfile("manifest.json")
+    if member is not None and (size := archive.getmember("manifest.json").size) > _MOST_MANIFEST_BYTES:
+        raise ReaderError(f"its manifest.json has {size} bytes; at most {_MOST_MANIFEST_BYTES}", where=str(path))
     document = json.loads(member.read()) if member is not None else None
     if not isinstance(document, list) or not all(isinstance(item, dict) for item in document) or not document:
         raise ReaderError("its manifest.json lists no image", where=str(path))

@@ -1,8 +1,8 @@
 """I/O logs of fio (``--write_iolog``), versions 2 and 3, plain or gzipped, streamed.
 
 Format: fio's HOWTO, "Trace file format".  Version 2 has ``file action [offset bytes]`` a line, version 3
-puts a time in milliseconds in front.  A ``wait`` line of version 2 has a time in microseconds in place of
-the offset.
+puts a time in microseconds in front (iolog.c, ``log_io_u``).  A ``wait`` line of version 2 has a time
+in microseconds in place of the offset.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from lab.errors import ReaderError
 from lab.readers.text_file import open_bytes
+from lab.units import SECTOR_BYTES
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES = 1 << 16
 _MAX_DIGITS = 18
 _FILE_ACTIONS = (b"add", b"open", b"close")
 _SHOWN = 80
+_MARK = b"\xef\xbb\xbf"
 
 
 class IoAction(IntEnum):
@@ -36,6 +38,8 @@ class IoAction(IntEnum):
     SYNC = 3
     DATASYNC = 4
     WAIT = 5
+    SYNC_FILE_RANGE = 6
+    SYNCFS = 7
 
 
 _ACTIONS = {action.name.lower().encode(): action for action in IoAction}
@@ -46,7 +50,7 @@ class IoBatch:
     """Some lines of a log, in their order.
 
     ``files`` are indexes into ``names``, which grows from batch to batch and is shared by all of one log.
-    ``times_ms`` are milliseconds, None in version 2.  ``lengths`` are bytes, and so are ``offsets``
+    ``times_us`` are microseconds, None in version 2.  ``lengths`` are bytes, and so are ``offsets``
     (microseconds for WAIT).
     """
 
@@ -55,7 +59,7 @@ class IoBatch:
     actions: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    times_ms: NDArray[np.int64] | None
+    times_us: NDArray[np.int64] | None
 
     def only(self, action: IoAction) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Offsets and lengths of one action's lines."""
@@ -69,7 +73,7 @@ def is_iolog(path: Path) -> bool:
     """Whether a file begins as an I/O log does, gzipped or not.  Raises ReaderError if it cannot be read."""
     try:
         with open_bytes(path) as file:
-            return file.read(11) == b"fio version"
+            return file.read(len(_MARK) + 11).removeprefix(_MARK)[:11] == b"fio version"
     except (OSError, EOFError, zlib.error) as error:
         raise ReaderError(f"cannot be read: {error}", where=str(path)) from error
 
@@ -77,7 +81,9 @@ def is_iolog(path: Path) -> bool:
 def read_iolog(path: Path) -> Iterator[IoBatch]:
     """All I/O lines of a log, some hundred thousand at a time.
 
-    Raises ReaderError with file:line for a line that is malformed or cut off.
+    Lines may end with a carriage return, and the last one without a line feed if it is whole: one that adds, opens or
+    closes a file, or whose length is one of 512-byte sectors.  Raises ReaderError with file:line for a line that is
+    malformed or cut off.
     """
     names: list[str] = []
     known: dict[bytes, int] = {}
@@ -90,10 +96,13 @@ def read_iolog(path: Path) -> Iterator[IoBatch]:
                 part = file.read(_BLOCK_BYTES)
                 block, feed, rest = (rest + part).rpartition(b"\n")
                 block += feed
+                if not part and _is_whole(rest):
+                    block, rest = block + rest + b"\n", b""
+                block = block.replace(b"\r\n", b"\n")
                 if len(rest) > _LINE_BYTES:
                     raise ReaderError(f"a line of more than {_LINE_BYTES} bytes", where=f"{path}:{line}")
                 if not version and (block or not part):
-                    head, _, block = block.partition(b"\n")
+                    head, _, block = block.removeprefix(_MARK).partition(b"\n")
                     version = _version(head or rest, f"{path}:1")
                     line += 1
                 if block:
@@ -116,6 +125,16 @@ def read_writes(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate([offsets for offsets, _ in parts]), np.concatenate([lengths for _, lengths in parts])
+
+
+def _is_whole(last: bytes) -> bool:
+    """Whether a last line without a line feed is likely to be whole: a number that is cut off is seldom a multiple of a
+    sector, since lengths are mostly powers of two."""
+    fields = last.split()
+    if fields and fields[-1] in _FILE_ACTIONS:
+        return True
+    return (len(fields) in (4, 5) and fields[-3] in _ACTIONS and len(fields[-1]) <= _MAX_DIGITS
+            and fields[-1].isdigit() and int(fields[-1]) % SECTOR_BYTES == 0)
 
 
 def _version(head: bytes, where: str) -> int:
@@ -263,7 +282,7 @@ def _one_by_one(
         actions=np.array(actions, np.uint8),
         offsets=table[:, 0].copy(),
         lengths=table[:, 1].copy(),
-        times_ms=np.array(times, np.int64) if version == 3 else None,
+        times_us=np.array(times, np.int64) if version == 3 else None,
     )
 
 

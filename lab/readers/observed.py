@@ -7,21 +7,21 @@ backward times, pools that were extended or made anew.  Each is mended in a stat
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import InputError, ReaderError
+from lab.model.metadata_space import reserve_blocks
 from lab.readers.observed_framing import Sample, cut_samples
 from lab.readers.observed_order import TimedReading, gap_seconds, in_order, lives
 from lab.readers.observed_pool import SOURCES, PoolReading, pool_readings, printable
 from lab.readers.observed_repairs import Repair, Repairs
-from lab.readers.text_file import open_bytes
+from lab.readers.text_file import load_bytes
+from lab.units import METADATA_BLOCK_BYTES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ COLUMNS = ("t_seconds", "data_used_bytes", "data_total_bytes", "metadata_used_by
 LARGEST_LOG_BYTES = 1 << 30
 """What is longer, unzipped, is refused: a year of a sample a minute has half of it."""
 
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UNREADABLE = ("truncated sample", "damaged sample", "unreadable sample", "clock not set")
 
 
@@ -43,6 +44,8 @@ class Observed:
     for metadata: float, NaN where the log does not tell it.  ``…_error_bytes`` bounds the rounding to either side.
     ``life`` counts up where the pool was made anew; growth across is none.  ``full``: out of data space, read-only,
     or all blocks of data or metadata used.  Two samples further apart than ``gap_seconds`` have a gap between them.
+    The totals are what can be used: of a pool on sparse files no more than the file system below them has room for.
+    ``has_reserve``: whether used metadata hold the reserve that kernels keep since 4.20, None where that is open.
     """
 
     path: str
@@ -51,6 +54,7 @@ class Observed:
     gap_seconds: float
     frame: pd.DataFrame
     repairs: tuple[Repair, ...]
+    has_reserve: bool | None = True
 
     @property
     def span_days(self) -> float:
@@ -99,24 +103,22 @@ def read_observed(path: Path | str, pool: str | None = None) -> Observed:
     limit = gap_seconds(times)
     _tell_gaps(ordered, limit, repairs)
     _tell_sources(ordered, repairs)
+    _tell_limits(ordered, repairs)
     return Observed(name, next((timed.reading.pool for timed in reversed(ordered) if timed.reading.pool), ""),
-                    times[0], limit, _frame(ordered, numbers), repairs.listed())
+                    times[0], limit, _frame(ordered, numbers), repairs.listed(), _has_reserve(ordered))
 
 
 def _load(path: Path, repairs: Repairs) -> str:
     """The text; bytes that are no UTF-8 become surrogates, so that only their sample is lost."""
-    try:
-        with open_bytes(path) as file:
-            raw = file.read(LARGEST_LOG_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ReaderError(f"truncated or damaged gzip file: {error}", where=str(path),
-                          remedy="zcat writes what is left of it to a new file") from None
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ReaderError(f"cannot be read: {why}", where=str(path)) from None
-    if len(raw) > LARGEST_LOG_BYTES:
-        raise ReaderError(f"more than {LARGEST_LOG_BYTES} bytes", where=str(path), remedy="keep every tenth sample")
-    text = raw.decode("utf-8", "surrogateescape")
+    raw = load_bytes(path, str(path), LARGEST_LOG_BYTES)
+    if raw.startswith(_UTF16_MARKS):
+        try:
+            text = raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise ReaderError(f"no UTF-16, though its first bytes say so: {error.reason}", where=str(path),
+                              remedy="write it as UTF-8") from None
+    else:
+        text = raw.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if "\r\n" in text:
         repairs.add("line ends", "read as line feeds: carriage returns before them", text.count("\n", 0,
                     text.index("\r\n")) + 1)
@@ -150,12 +152,30 @@ def _reading(sample: Sample, name: str, wanted: str | None, repairs: Repairs) ->
                 repairs.add("unreadable sample", "a less exact command taken instead", sample.line, str(trouble))
             _tell_block_size(named[0], sample.line, repairs)
         if named:
-            return TimedReading(sample.epoch_seconds, sample.line, named[0])
+            return TimedReading(sample.epoch_seconds, sample.line, _with_limits(named[0], sample, name))
     if trouble is not None:
         repairs.add("unreadable sample", "left out", sample.line, str(trouble))
     elif not _of_other_devices(sample, wanted):
         repairs.add("sample without a pool", "left out: no command told of the pool", sample.line)
     return None
+
+
+def _with_limits(reading: PoolReading, sample: Sample, name: str) -> PoolReading:
+    """What Docker alone tells, beside a more exact command: how far the pool's files can grow, and the kernel."""
+    if reading.failed or reading.source == "docker":
+        return reading
+    for section in sample.sections:
+        if section.command != "docker":
+            continue
+        try:
+            told = next((told for told in pool_readings(section, name) if told.pool in (reading.pool, "")), None)
+        except ReaderError:     # it is not needed for the counts
+            continue
+        if told is not None:
+            has_reserve = reading.has_reserve if reading.has_reserve is not None else told.has_reserve
+            return replace(reading, data_limit_bytes=told.data_limit_bytes,
+                           metadata_limit_bytes=told.metadata_limit_bytes, has_reserve=has_reserve)
+    return reading
 
 
 def _rank(command: str) -> int:
@@ -233,12 +253,41 @@ def _tell_sources(ordered: Sequence[TimedReading], repairs: Repairs) -> None:
                         f"{before.reading.source} to {after.reading.source}")
 
 
+def _tell_limits(ordered: Sequence[TimedReading], repairs: Repairs) -> None:
+    for timed in ordered:
+        for what, limit, total in (
+                ("data", timed.reading.data_limit_bytes, timed.reading.data_total_bytes),
+                ("metadata", timed.reading.metadata_limit_bytes, timed.reading.metadata_total_bytes)):
+            if limit is not None:
+                repairs.add("sparse file", f"the smaller size of {what} counts: the file system below the pool's file "
+                            "has less room than the file could grow by", timed.line, f"{limit} of {total} bytes")
+
+
+def _has_reserve(ordered: Sequence[TimedReading]) -> bool | None:
+    """By the kernel where the last sample tells it; and nobody who uses less than a reserve shows one."""
+    for timed in reversed(ordered):
+        reading = timed.reading
+        if reading.metadata_used_bytes is None or reading.metadata_total_bytes is None:
+            continue
+        reserve = reserve_blocks(reading.metadata_total_bytes // METADATA_BLOCK_BYTES) * METADATA_BLOCK_BYTES
+        if reading.metadata_used_bytes + (reading.metadata_error_bytes or 0) < reserve:
+            return False
+        return reading.has_reserve
+    return None
+
+
 def _takes_no_more(reading: PoolReading) -> bool:
     """Out of data or of metadata (which shows as read-only)."""
-    spent = (reading.metadata_used_bytes is not None and reading.metadata_total_bytes is not None
-             and reading.metadata_used_bytes >= reading.metadata_total_bytes)
+    metadata = _usable(reading.metadata_total_bytes, reading.metadata_limit_bytes)
+    spent = (reading.metadata_used_bytes is not None and metadata is not None
+             and reading.metadata_used_bytes >= metadata)
+    data = _usable(reading.data_total_bytes, reading.data_limit_bytes)
     return (reading.mode in ("out_of_data_space", "ro") or spent
-            or reading.data_used_bytes >= reading.data_total_bytes)
+            or (data is not None and reading.data_used_bytes >= data))
+
+
+def _usable(total: int | None, limit: int | None) -> int | None:
+    return total if limit is None or total is None else min(total, limit)
 
 
 def _frame(ordered: Sequence[TimedReading], numbers: Sequence[int]) -> pd.DataFrame:
@@ -250,8 +299,9 @@ def _frame(ordered: Sequence[TimedReading], numbers: Sequence[int]) -> pd.DataFr
         return nan if value is None else float(value)
 
     start = ordered[0].epoch_seconds
-    rows = [(timed.epoch_seconds - start, reading.data_used_bytes, reading.data_total_bytes,
-             known(reading.metadata_used_bytes), known(reading.metadata_total_bytes), reading.source,
+    rows = [(timed.epoch_seconds - start, reading.data_used_bytes,
+             _usable(reading.data_total_bytes, reading.data_limit_bytes), known(reading.metadata_used_bytes),
+             known(_usable(reading.metadata_total_bytes, reading.metadata_limit_bytes)), reading.source,
              reading.data_error_bytes, known(reading.metadata_error_bytes), life,
              _takes_no_more(reading), timed.line)
             for timed, life in zip(ordered, numbers, strict=True) for reading in (timed.reading,)]

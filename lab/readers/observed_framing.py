@@ -56,13 +56,13 @@ def cut_samples(text: str, name: str, repairs: Repairs) -> list[Sample]:
 
     ``text`` is UTF-8 with surrogates for other bytes.  Raises ReaderError if no line begins a sample.
     """
-    samples = list(_framed(text, name, repairs) if MARK in text else _timed(text, repairs))
+    samples = list(_framed(text, name, repairs) if MARK in text else _timed(text, name, repairs))
     if not samples and not repairs.listed():
         raise ReaderError(
             "no line begins with a time" if text.strip() else "empty",
             where=f"{name}:1",
-            remedy="record with the script that `lab plan --collect` prints, or put an ISO 8601 time or seconds since "
-                   "1970 before each dmsetup status, lvs or docker info",
+            remedy="record with the script that `lab plan --collect` prints, or put an ISO 8601 time (date -Iseconds, "
+                   "journalctl -o short-iso) or seconds since 1970 before each dmsetup status, lvs or docker info",
         )
     return samples
 
@@ -112,7 +112,7 @@ def _frame(piece: str, line: int, name: str, repairs: Repairs) -> Sample | None:
         raise ReaderError(f"a log of version {head[1]}; version {VERSION} expected", where=f"{name}:{line}",
                           remedy="read it with the lab whose collect.sh recorded it")
     time = leading_time(head[2])
-    if time is None or time.rest:
+    if time is None or time.rest or time.zone_name:
         repairs.add("unreadable sample", "left out: its time is none", line, repr(head[2][:40]))
         return None
     if not _set(time, line, repairs):
@@ -140,7 +140,7 @@ def _sections(body: str, line: int, repairs: Repairs) -> Iterator[Section]:
         repairs.add("truncated sample", "one command's output left out: it has no end", begun)
 
 
-def _timed(text: str, repairs: Repairs) -> Iterator[Sample]:
+def _timed(text: str, name: str, repairs: Repairs) -> Iterator[Sample]:
     time: LeadingTime | None = None
     begun, held = 1, list[str]()
     for number, line in enumerate(text.split("\n"), 1):
@@ -148,10 +148,23 @@ def _timed(text: str, repairs: Repairs) -> Iterator[Sample]:
         if found is None:
             held.append(line)
             continue
+        if found.zone_name:
+            raise ReaderError(f"the time's zone is a name, {found.zone_name!r}, which may stand for several offsets",
+                              where=f"{name}:{number}",
+                              remedy="record with `date -Iseconds`, or write the offset in its place, as in +01:00")
+        if time is not None and _goes_on(time, found):
+            held.append(found.rest)
+            continue
         yield from _timed_sample(time, begun, held, repairs)
         time, begun, held = found, number, [found.rest]
     if time is not None:
         yield from _timed_sample(time, begun, held, repairs)
+
+
+def _goes_on(before: LeadingTime, now: LeadingTime) -> bool:
+    """Whether a journal's line belongs to the output that the line before it is of: lvs and docker print many."""
+    return (bool(now.speaker) and now.speaker == before.speaker and now.epoch_seconds == before.epoch_seconds
+            and " thin" not in now.rest)
 
 
 def _timed_sample(time: LeadingTime | None, line: int, held: list[str], repairs: Repairs) -> Iterator[Sample]:

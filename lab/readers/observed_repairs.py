@@ -24,6 +24,7 @@ RepairKind = Literal[
     "pool extended",
     "mixed units",
     "block size",
+    "sparse file",
 ]
 
 SHOWN_LINES = 5

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from lab.errors import InputError
+from lab.errors import InputError, ReaderError
 from lab.files import write_output
 from lab.model.parameters import SCHEMA_VERSION, Parameters
+from lab.readers.json_text import parse_json
+from lab.readers.text_file import load_text
+
+_MOST_BYTES = 16 << 20
 
 SHIPPED = "parameters.json"
 """Made by ``lab calibrate`` from the committed reference run on an emulated machine."""
@@ -27,10 +30,12 @@ def read_parameters(path: Path | None, accelerator: str | None = None) -> Parame
     shipped = SHIPPED_FOR_UML if accelerator == "uml" else SHIPPED
     where = str(path) if path is not None else shipped
     try:
-        text = files("lab.readers").joinpath(shipped).read_text() if path is None else path.read_text()
-        document = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the parameters cannot be read: {error}", where=where,
+        text = (files("lab.readers").joinpath(shipped).read_text() if path is None else
+                load_text(path, where, _MOST_BYTES))
+        document = parse_json(text, where)
+    except ReaderError as error:
+        why = error.message.removeprefix(f"{error.where}: ")
+        raise InputError(f"the parameters cannot be read: {why}", where=error.where,
                          remedy="lab calibrate RUN... -o FILE writes them") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:

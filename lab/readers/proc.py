@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lab.errors import ReaderError
 from lab.units import sectors_to_bytes
 
+_MOST = 1 << 64
 _DISK_COLUMNS = {14: "before 4.18", 18: "4.18", 20: "5.5"}
 
 
@@ -79,6 +80,10 @@ def parse_meminfo(text: str, *, name: str = "/proc/meminfo") -> dict[str, int]:
             sizes[key.strip()] = number * 1024
         elif not key.startswith("HugePages_"):
             raise ReaderError(f"{line[:80]!r} has no unit: cut off?", where=where)
+    total = sizes.get("MemTotal")
+    for key in ("MemFree", "MemAvailable"):
+        if total is not None and sizes.get(key, 0) > total:
+            raise ReaderError(f"{key} is {sizes[key]} bytes, more than MemTotal, {total}", where=name)
     return sizes
 
 
@@ -134,4 +139,7 @@ def _once(table: dict[str, int], key: str, where: str) -> None:
 def _integer(text: str, what: str, where: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 20:
         raise ReaderError(f"{what} is {text[:40]!r}, not a whole number", where=where)
-    return int(text)
+    number = int(text)
+    if number >= _MOST:
+        raise ReaderError(f"{what} is {text}, more than 64 bits hold", where=where)
+    return number

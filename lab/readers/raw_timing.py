@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import ReaderError
+from lab.readers.text_file import load_text
 from lab.scenario import driver_of
 
 _MIB = 1024**2
@@ -29,12 +29,11 @@ def read_timings(folder: Path, containers: int) -> list[Took]:
     Raises ReaderError where a file is missing or damaged, InputError for a storage that is none.
     """
     try:
-        told = json.loads((folder / "cell.json").read_text())
-        with gzip.open(folder / "boundaries.jsonl.gz", "rt") as file:
-            records = [json.loads(line) for line in file]
+        texts = [load_text(path, str(path)) for path in (folder / "cell.json", folder / "boundaries.jsonl.gz")]
+        told, records = json.loads(texts[0]), [json.loads(line) for line in texts[1].splitlines()]
         mapper = driver_of(str(told["kind"]), where=str(folder / "cell.json")) == "devicemapper"
         return list(_timings(told, records, containers, mapper=mapper))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (ReaderError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ReaderError(f"the cell's times cannot be read: {error!r}", where=str(folder)) from None
 
 

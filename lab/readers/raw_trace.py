@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import ReaderError
+from lab.readers.json_text import parse_json
 from lab.readers.text_file import load_text
 from lab.readers.trace_case import build_case, parse_requests
 
@@ -92,15 +93,12 @@ def _traced(cell: Mapping[str, Any]) -> Traced:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """One object a line."""
     for number, line in enumerate(load_text(str(path), str(path)).splitlines(), 1):
-        yield _json(line, f"{path}:{number}")
+        yield _json(line, f"{path}:{number}", line=True)
 
 
-def _json(text: str, where: str) -> dict[str, Any]:
+def _json(text: str, where: str, line: bool = False) -> dict[str, Any]:
     """Raises ReaderError for what is no JSON object."""
-    try:
-        told = json.loads(text)
-    except ValueError as error:
-        raise ReaderError(f"is no JSON: {error}", where=where) from None
+    told = parse_json(text, where, line=line)
     if not isinstance(told, dict):
         raise ReaderError(f"is {type(told).__name__}; an object expected", where=where)
     return told

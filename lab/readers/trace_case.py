@@ -11,6 +11,7 @@ shows: never ``skip_block_zeroing``, which moves no count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,9 @@ from lab.units import METADATA_BLOCK_BYTES, SECTOR_BYTES, sectors_to_bytes
 
 INITIAL_DUMP = "thin_dump-begin.xml.gz"
 """The mappings of the whole pool just before the trace."""
+
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_WHOLE = re.compile(r"[0-9]{1,15}")
 
 THIN = 0
 """The traced device's number in the case."""
@@ -49,7 +53,7 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
     lines = text.splitlines()
     try:
         word, marked = lines[0].split()
-        marked_at = float(marked)
+        marked_at = _seconds(marked)
     except (IndexError, ValueError):
         word, marked_at = "", 0.0
     if word != "marker":
@@ -61,7 +65,7 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
             continue
         try:
             seconds, action, direction, sector, length = line.split()
-            request = Request(float(seconds), int(sector) * SECTOR_BYTES, int(length), "D" in direction)
+            request = Request(_seconds(seconds), _whole(sector) * SECTOR_BYTES, _whole(length), "D" in direction)
         except ValueError:
             raise ReaderError(f"{line[:80]!r} is not `seconds action rwbs sector bytes`",
                               where=f"{name}:{number}") from None
@@ -74,6 +78,19 @@ def parse_requests(text: str, *, name: str = "<blkparse>") -> list[Request]:
         raise ReaderError("holds no read, so that its marker is missing", where=name)
     return sorted((replace(request, at=marked_at + request.at - last_read) for request in requests),
                   key=lambda request: request.at)
+
+
+def _seconds(text: str) -> float:
+    if not _SECONDS.fullmatch(text):
+        raise ValueError(text)
+    return float(text)
+
+
+def _whole(text: str) -> int:
+    """A number of sectors or bytes; the largest end still fits into 63 bits."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
 
 
 def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
@@ -118,7 +135,7 @@ def build_case(title: str, requests: Sequence[Request], phases: Sequence[str],
 def _iolog(requests: Sequence[Request], began: float) -> str:
     device = f"thin{THIN}"
     lines = ["fio version 3 iolog", f"0 {device} add", f"0 {device} open"]
-    lines += [f"{round((r.at - began) * 1000)} {device} write {r.offset_bytes} {r.length_bytes}" for r in requests]
+    lines += [f"{round((r.at - began) * 1_000_000)} {device} write {r.offset_bytes} {r.length_bytes}" for r in requests]
     return "\n".join(lines) + "\n"
 
 

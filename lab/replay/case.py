@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,16 @@ from typing import Any
 
 from lab.errors import InputError, ReaderError
 from lab.model.pool_config import PoolConfig
+from lab.readers.json_text import parse_json
+from lab.readers.text_file import load_text
 from lab.readers.trace_case import THIN
 
 Op = Mapping[str, Any]
+
+MOST_BLOCKS = 1 << 25
+"""Data blocks of a pool, or of a device, that are held in memory: 2 TiB of 64 KiB."""
+
+_MOST = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +69,10 @@ def load_case(folder: Path) -> Case:
     """Reads a case's folder.  Raises ReaderError for a folder or file that is not as it should be, and InputError for
     the trace of a disk without a pool."""
     path = folder / "case.json"
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ReaderError("there is no case.json", where=str(folder), remedy="name a case's folder") from error
-    except OSError as error:
-        raise ReaderError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except json.JSONDecodeError as error:
-        raise ReaderError(f"is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
-    except (ValueError, RecursionError) as error:
-        raise ReaderError(f"is no JSON: {error}", where=str(path)) from error
     where = str(path)
+    if "\0" not in where and not path.exists():
+        raise ReaderError("there is no case.json", where=str(folder), remedy="name a case's folder")
+    document = parse_json(load_text(path, where), where)
     _refuse_without_pool(document, folder)
     pool = _get(document, "pool", dict, where)
     features = [_typed(feature, "pool feature", str, where) for feature in _get(pool, "features", list, where)]
@@ -93,7 +92,12 @@ def load_case(folder: Path) -> Case:
         if start is not None:
             _check_traced_step(step, f"{where}: step {number}")
     name = document.get("case", folder.name)
-    return Case(folder, str(name), config, _get(document, "thin_size_bytes", int, where), tuple(steps), start)
+    thin_size_bytes = _get(document, "thin_size_bytes", int, where)
+    for what, size_bytes in (("data_size_bytes", config.data_blocks * config.chunk_size_bytes),
+                             ("thin_size_bytes", thin_size_bytes)):
+        if size_bytes > MOST_BLOCKS * config.chunk_size_bytes:
+            raise ReaderError(f"{what} is {size_bytes}; at most {MOST_BLOCKS} data blocks are replayed", where=where)
+    return Case(folder, str(name), config, thin_size_bytes, tuple(steps), start)
 
 
 def _refuse_without_pool(document: Any, folder: Path) -> None:
@@ -159,4 +163,6 @@ def _get(document: Any, key: str, wanted: type, where: str) -> Any:
 def _typed(value: Any, key: str, wanted: type, where: str) -> Any:
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise ReaderError(f"{key} is {str(value)[:60]!r}; {wanted.__name__} expected", where=where)
+    if isinstance(value, int) and not 0 <= value < _MOST:
+        raise ReaderError(f"{key} is {str(value)[:60]}; zero to 2^63 - 1 expected", where=where)
     return value

@@ -119,7 +119,10 @@ class Player:
         A commit meanwhile comes with the last part.
         """
         device = self._device(op)
-        *parts, last = discard_requests(op["offset"], op["length"], self.pool.chunk_size_bytes) or [(op["offset"], 0)]
+        size_bytes = self.pool.thin(device).size_bytes
+        offset = min(op["offset"], size_bytes)
+        length = min(op["length"], size_bytes - offset)         # blkdiscard(8) ends at the device's end
+        *parts, last = discard_requests(offset, length, self.pool.chunk_size_bytes) or [(offset, 0)]
         for offset, length in parts:
             self.pool.discard(device, offset, length)
         if self.pool.discard(device, *last, commit_meanwhile) and commit_meanwhile:
@@ -131,7 +134,8 @@ class Player:
         A commit seen during a write is the one that the write itself made to find space, if it made one.
         """
         path, device = self._case.folder / op["iolog"], self._device(op)
-        offsets, lengths = _as_done(*read_writes(path), self._in_flight)
+        offsets, asked = _as_done(*read_writes(path), self._in_flight)
+        lengths = self._within(device, offsets, asked)
         outcome = _Outcome()
         done = 0
         for count in sorted({count for count in op.get("commits_during", ()) if 0 < count <= offsets.size}):
@@ -144,7 +148,23 @@ class Player:
         self._write_some(device, path, offsets, lengths, range(done, offsets.size), meanwhile, outcome)
         while meanwhile:
             self._do(meanwhile.pop(0))
+        beyond = np.flatnonzero(lengths < asked)
+        if beyond.size:
+            outcome.failed = sorted({*outcome.failed, *beyond.tolist()})
+            outcome.error = outcome.error or "ENOSPC"
         return WriteOutcome(tuple(outcome.failed), outcome.error)
+
+    def _within(self, device: int, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How much of each write lies within the device.
+
+        The kernel writes that part, and ends what is asked of a block device behind its end with ENOSPC
+        (``blkdev_write_iter``).
+        """
+        try:
+            size_bytes = self.pool.thin(device).size_bytes
+        except PoolRefused as error:
+            raise ReaderError(error.message, where=self._case.where) from error
+        return np.clip(size_bytes - offsets, 0, lengths)
 
     def _write_some(
         self,
@@ -156,11 +176,14 @@ class Player:
         meanwhile: list[Op],
         outcome: _Outcome,
     ) -> None:
-        start = some.start
-        while start < some.stop:
-            result = self._attempt(thin, offsets[start : some.stop], lengths[start : some.stop], path)
+        within = some.start + np.flatnonzero(lengths[some.start : some.stop])   # one of no length does nothing
+        start = 0
+        while start < within.size:
+            # where each has a length, none is copied
+            chosen = slice(some.start + start, some.stop) if within.size == len(some) else within[start:]
+            result = self._attempt(thin, offsets[chosen], lengths[chosen], path)
             if result.failed.size:
-                outcome.failed += (result.failed + start).tolist()
+                outcome.failed += within[result.failed + start].tolist()
                 outcome.error = result.error
             start += result.done
             if result.waits:

@@ -9,7 +9,7 @@ from lab.model.restore import RestoredThin, restore_pool
 from lab.model.thinpool import PoolConfig, PoolRefused, ThinPool
 from lab.readers.thin_dump import DumpedThin, read_thin_dump
 from lab.readers.trace_case import THIN
-from lab.replay.case import Case
+from lab.replay.case import MOST_BLOCKS, Case
 from lab.units import sectors_to_bytes
 
 
@@ -39,6 +39,10 @@ def pool_from_dump(path: Path, config: PoolConfig, traced_device: int, thin_size
         known = ", ".join(map(str, dump.thins)) or "none"
         raise ReaderError(f"does not hold device {traced_device}, the traced_device of case.json; there are: {known}",
                           where=str(path))
+    for number, thin in dump.thins.items():
+        if thin.virtual_blocks.size and int(thin.virtual_blocks[-1]) >= MOST_BLOCKS:
+            raise ReaderError(f"device {number} maps its block {int(thin.virtual_blocks[-1])}; at most {MOST_BLOCKS} "
+                              "blocks of a device are replayed", where=str(path))
     thins = [_restored(thin, thin_size_bytes if number == traced_device else None)
              for number, thin in dump.thins.items()]
     try:

@@ -96,7 +96,7 @@ def test_no_case(tmp_path: Path) -> None:
     with pytest.raises(ReaderError, match=r"no case\.json"):
         run(str(tmp_path))
     (tmp_path / "case.json").write_text("{\n\n")
-    with pytest.raises(ReaderError, match=r"case\.json:3: is no JSON"):
+    with pytest.raises(ReaderError, match=r"case\.json:3: malformed or truncated JSON"):
         run(str(tmp_path))
 
 
@@ -247,3 +247,20 @@ def test_imports_are_light() -> None:
             f"print([name for name in {heavy!r} if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_writes_beyond_a_devices_end_and_of_no_length_are_answered_as_the_kernel_does(tmp_path: Path) -> None:
+    """A device of 1 MiB: what lies within is written, the rest ends with ENOSPC, and nothing is nothing."""
+    writes = [(0, 65536), (983_040, 131_072), (2_097_152, 4096), (65_536, 0), (131_072, 4096)]
+    (tmp_path / "w.log").write_text("fio version 2 iolog\n" + "".join(f"/d write {o} {n}\n" for o, n in writes))
+    ops = [{"op": "create_thin", "thin": 0}, {"op": "write", "thin": 0, "iolog": "w.log"}]
+    ends = [{"op": "discard", "thin": 0, "offset": 0, "length": 0}, {"op": "discard", "thin": 0, "offset": 983_040,
+            "length": 1 << 40}, {"op": "discard", "thin": 0, "offset": 1 << 40, "length": 512}]
+    case = {"thin_size_bytes": 1 << 20, "steps": [{"title": "write", "ops": ops}, {"title": "discard", "ops": ends}],
+            "pool": {"chunk_size_bytes": 65536, "data_size_bytes": 1 << 24, "metadata_size_bytes": 1 << 21,
+                     "features": []}}
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    written, discarded = replay_case(tmp_path).steps
+    assert written.mapped_blocks == {"0": 3}
+    assert (written.writes[0].failed_indexes, written.writes[0].error) == ((1, 2), "ENOSPC")
+    assert discarded.mapped_blocks == {"0": 2}

@@ -91,15 +91,15 @@ def test_version_2(tmp_path: Path) -> None:
         assert batch.actions.tolist() == [IoAction.WRITE, IoAction.READ, IoAction.TRIM, IoAction.WRITE, IoAction.SYNC]
         assert batch.offsets.tolist() == [177537024, 0, 65536, 92930048, 0]
         assert batch.names == ["/dev/mapper/thin0"]
-        assert batch.times_ms is None
+        assert batch.times_us is None
         offsets, lengths = read_writes(path)
         assert (offsets.tolist(), lengths.tolist()) == ([177537024, 92930048], [4096, 4096])
 
 
 def test_version_3(tmp_path: Path) -> None:
     (batch,) = read_iolog(saved(tmp_path, V3))
-    assert batch.times_ms is not None
-    assert batch.times_ms.tolist() == [19984, 35493]
+    assert batch.times_us is not None
+    assert batch.times_us.tolist() == [19984, 35493]
     assert batch.lengths.tolist() == [1048576, 1048576]
 
 
@@ -345,3 +345,89 @@ def refusal(read: Callable[[Path], object], path: Path) -> str | None:
     except ReaderError as error:
         return str(error)
     return None
+
+
+# -- as newer tools and other systems write them ----------------------------------------------------------------
+
+SHARED = b"""<superblock uuid="" time="2" transaction="5" version="2" data_block_size="128" nr_data_blocks="100">
+  <def name="0">
+    <range_mapping origin_begin="0" data_begin="10" length="3" time="0"/>
+  </def>
+  <def name="1">
+    <ref name="0"/>
+    <single_mapping origin_block="7" data_block="20" time="1"/>
+  </def>
+  <device dev_id="1" mapped_blocks="5" transaction="1" creation_time="0" snap_time="2">
+    <ref name="1"/>
+    <single_mapping origin_block="9" data_block="30" time="2"/>
+  </device>
+  <device dev_id="2" mapped_blocks="4" transaction="4" creation_time="1" snap_time="1">
+    <ref name="0"/>
+    <single_mapping origin_block="8" data_block="31" time="2"/>
+  </device>
+</superblock>
+"""
+
+
+def test_a_dump_whose_devices_share_definitions(tmp_path: Path) -> None:
+    """The default output of thin-provisioning-tools 1.x."""
+    dump = read_thin_dump(saved(tmp_path, SHARED))
+    assert dump.thins[1].virtual_blocks.tolist() == [0, 1, 2, 7, 9]
+    assert dump.thins[1].data_blocks.tolist() == [10, 11, 12, 20, 30]
+    assert dump.thins[1].times.tolist() == [0, 0, 0, 1, 2]
+    assert dump.thins[2].virtual_blocks.tolist() == [0, 1, 2, 8]
+    assert dump.thins[2].data_blocks.tolist() == [10, 11, 12, 31]
+
+
+@pytest.mark.parametrize(("content", "line", "message"), [
+    (SHARED.replace(b'<ref name="1"/>', b'<ref name="2"/>'), 10, "which no def before it has"),
+    (SHARED.replace(b'<def name="1">', b'<def name="0">'), 5, "no other has"),
+    (SHARED.replace(b'mapped_blocks="5"', b'mapped_blocks="6"'), 12, "lists 5"),
+    (SHARED.replace(b'mapped_blocks="5"', b'mapped_blocks="3"'), 10, "maps more than 3 blocks"),
+    (SHARED.replace(b'origin_block="7"', b'origin_block="2"'), 7, "from 3 on"),
+    (SHARED.replace(b'origin_block="8"', b'origin_block="1"'), 15, "from 3 on"),
+    (SHARED.replace(b'  <def name="1">', b'  <ref name="0"/><def name="1">'), 5, "not expected here"),
+])
+def test_definitions_that_do_not_fit(tmp_path: Path, content: bytes, line: int, message: str) -> None:
+    path = saved(tmp_path, content)
+    with pytest.raises(ReaderError, match=message) as caught:
+        read_thin_dump(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize("content", [
+    V2.replace(b"\n", b"\r\n"),
+    V2.rstrip(b"\n"),
+    V2.replace(b"\n", b"\r\n").rstrip(b"\r\n"),
+    V2 + b"/dev/sda sync_file_range 0 4096\n/dev/sda syncfs 0 0\n",
+    V2.rstrip(b"\n") + b"\n/dev/sda datasync 0 0",
+])
+def test_line_ends_and_other_actions(tmp_path: Path, content: bytes) -> None:
+    def writes(path: Path) -> list[list[int]]:
+        return [part.tolist() for part in read_writes(path)]
+
+    assert writes(saved(tmp_path, content)) == writes(saved(tmp_path, V2, "plain"))
+
+
+@pytest.mark.parametrize(("last", "bytes_"), [(b"write 0 4096", 4096), (b"write 0 131072", 131072)])
+def test_a_last_line_without_a_feed(tmp_path: Path, last: bytes, bytes_: int) -> None:
+    head = b"fio version 2 iolog\n/d add\n/d open\n/d "
+    assert read_writes(saved(tmp_path, head + last))[1].tolist() == [bytes_]
+    assert read_writes(saved(tmp_path, b"\xef\xbb\xbf" + head + last))[1].tolist() == [bytes_]
+    for cut in range(1, 5):
+        with pytest.raises(ReaderError, match=":4: the last line is cut off"):
+            read_writes(saved(tmp_path, head + last[:-cut]))
+
+
+def test_what_blkparse_says_around_its_lines(tmp_path: Path) -> None:
+    head = b"Input file sda.blktrace.0 added\nInput file sda.blktrace.1 added\n\n"
+    lines = BLKPARSE.splitlines(keepends=True)
+    flushes = (b"  8,0    1      900     0.5   697  Q FWS [kworker/u8+2]\n"
+               b"  8,0    1      901     0.5   697  Q FWS 0 [kworker+dm]\n"
+               b"  8,0    1      902     0.5   697  Q FWS\n"
+               b"  8,0    1      903     0.5   697  Q   W 0 + 0 [a+b c]\n")
+    path = saved(tmp_path, head + lines[0] + flushes + b"".join(lines[1:]))
+    assert is_blkparse(path)
+    assert list(read_blkparse(path)) == list(read_blkparse(saved(tmp_path, BLKPARSE, "plain")))
+    named = saved(tmp_path, b"  8,0 1 1 0.5 697 Q WS 8 + 16 [a + 9 b]\n")
+    assert [(io.offset_bytes, io.length_bytes) for io in read_blkparse(named)] == [(4096, 8192)]

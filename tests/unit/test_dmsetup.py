@@ -99,7 +99,7 @@ def test_a_device_that_is_being_made_has_no_status_yet() -> None:
 
 
 def test_an_older_kernels_missing_columns_are_none() -> None:
-    status = pool("0 100 thin-pool 1 4/10 5/20 - rw discard_passdown")
+    status = pool("0 2560 thin-pool 1 4/10 5/20 - rw discard_passdown")
     assert (status.error_if_no_space, status.needs_check, status.metadata_low_water_mark) == (None, None, None)
     assert status.discard_passdown is True
 
@@ -185,7 +185,7 @@ def pool_statuses(draw: st.DrawFn) -> PoolStatus:
     start, length = draw(counts), draw(counts)
     if draw(st.booleans()) and draw(st.booleans()):
         return PoolStatus(start, length, "fail")
-    total_metadata, total_data = draw(counts), draw(counts)
+    total_metadata, total_data = draw(counts), draw(st.integers(0, length // 128))
     return PoolStatus(
         start,
         length,
@@ -223,10 +223,31 @@ def test_a_pools_line_round_trips_with_and_without_a_name(status: PoolStatus) ->
     assert parse_status(f"a:b-pool: {line_of(status)}\n") == {"a:b-pool": status}
 
 
-@given(start=counts, length=counts, mapped=counts, highest=st.none() | counts)
-def test_a_thin_devices_line_round_trips(start: int, length: int, mapped: int, highest: int | None) -> None:
+@given(start=counts, length=counts, data=st.data())
+def test_a_thin_devices_line_round_trips(start: int, length: int, data: st.DataObject) -> None:
+    highest = data.draw(st.none() | st.integers(0, length - 1)) if length else None
+    mapped = 0 if highest is None else data.draw(st.integers(1, highest + 1))
     line = f"{start} {length} thin {mapped} {'-' if highest is None else highest}"
     assert parse_status_line(line) == ThinStatus(start, length, mapped, highest, failed=False)
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    ("0 131072 thin 262144 262143", "sector 262143 is mapped, beyond the device's length of 131072"),
+    ("0 131072 thin 131200 131199", "beyond the device's length"),
+    ("0 131072 thin 4096 4094", "they do not fit"),
+    ("0 131072 thin 4096 -", "they do not fit"),
+    ("0 131071 thin-pool 0 830/8192 512/1024 - rw discard_passdown queue_if_no_space - 1024", "more than fit"),
+    (f"0 {10**20} linear 8:0", "length is '100000000000000000000', not a whole number below 2"),
+    (f"0 {2**63} linear 8:0", "not a whole number below 2"),
+])
+def test_counts_that_cannot_be_are_refused(line: str, says: str) -> None:
+    with pytest.raises(ReaderError, match=says):
+        parse_status_line(line)
+
+
+def test_a_last_block_may_go_beyond_a_devices_end() -> None:
+    for line in ("0 1000 thin 1024 1023", "0 40960 thin 65536 65535"):      # of 64 KiB, and of 16 MiB on 20 MiB
+        assert isinstance(parse_status_line(line), ThinStatus)
 
 
 @given(status=pool_statuses(), data=st.data())

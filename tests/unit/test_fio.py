@@ -496,7 +496,11 @@ def test_an_empty_log_has_no_rows_and_its_columns() -> None:
         ("0, 1, 1, 4096, 0\n5, x, 1, 4096, 0\n", ":2: '5, x, 1"),
         ("0, 1, 1, 4096, 0, 0\n5, 1, 1, 4096, 0\n", ":2: 5 columns, 6 in the lines above"),
         ("0, 1, 7, 4096, 0\n", ":1: direction 7; 0 "),
-        ("0, 1, 1, 4096, 0x10, 0\n", ":1: offset '0x10' is not"),
+        ("0, 1, 1, 4096, 0x10, 0x10\n", ":1: offset '0x10' is not"),
+        ("0, 1, 1, 4096, 0, 7, 9\n", ":1: priority '7' is none in"),
+        (f"0, {10**20}, 1, 4096, 0\n", ":1: '0, 1"),
+        ("0, ١, 1, 4096, 0\n", ":1: '0, ١"),
+        ("0, " * 1218 + "0\n", ":1: 1219 columns: a log of histograms"),
         ("0, -1, 1, 4096, 0\n", ":1: '0, -1"),
         ("\n0, 1, 1, 4096, 0\n", ":1: '' is not"),
         ("{}\n", ":1: '{}' is not"),
@@ -521,7 +525,7 @@ def test_a_log_of_unknown_kind_or_binary_content_is_refused(tmp_path: Path) -> N
 @given(
     rows=st.lists(
         st.tuples(
-            st.integers(0, 10**7), st.integers(0, 10**10), st.integers(0, 2), st.integers(1, 2**24), st.integers(0, 2)
+            st.integers(0, 10**7), st.integers(0, 10**10), st.integers(0, 2), st.integers(1, 2**24), st.integers(0, 1)
         ),
         min_size=1,
         max_size=10,

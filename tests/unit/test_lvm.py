@@ -70,7 +70,7 @@ def test_no_volumes_is_an_empty_list() -> None:
     ("text", "says"),
     [
         ("", "empty: an LVM report"),
-        ("  WARNING: x\n{}", "f:1: malformed or truncated JSON: Expecting value"),
+        ("  WARNING: x\n{}", "JSON, but not LVM's: no list"),
         ("[]", "JSON, but not LVM's: no list 'report'"),
         ('{"jobs": []}', "JSON, but not LVM's"),
         ('{"report": [1]}', "JSON, but not LVM's"),
@@ -78,7 +78,7 @@ def test_no_volumes_is_an_empty_list() -> None:
         ('{"report": [{"lv": [1]}]}', "a row is int"),
         (report("lv", vg_name="v"), "f: row 1: no lv_name; columns: vg_name"),
         (report("lv", lv_name="a", lv_size="10.00g"), "lv_size is '10.00g', not whole bytes .run with --units b"),
-        (report("lv", lv_name="a", data_percent="1,5"), "data_percent is '1,5', not a percentage"),
+        (report("lv", lv_name="a", data_percent="1;5"), "data_percent is '1;5', not a percentage.*LC_ALL=C"),
         (report("lv", lv_name="a", data_percent="101"), "data_percent is '101'"),
         (report("lv", lv_name="a", lv_attr="twi"), "lv_attr is 'twi', 9 or 10 characters"),
         (report("lv", lv_name="a", seg_monitor="maybe"), "seg_monitor is 'maybe'"),

@@ -503,9 +503,12 @@ def test_a_leading_time_is_a_time_or_none(text: str) -> None:
 
 def test_times_in_any_zone_are_one_moment() -> None:
     texts = ["2026-11-01T00:00:00Z", "2026-11-01 00:00:00 UTC", "2026-11-01T01:00:00+01:00", "2026-10-31T19:30:00-0430",
-             "1793491200", "1793491200.0"]
+             "1793491200", "1793491200.0", "2026-11-01T00:00Z", "2026-11-01T01:00+01:00", "2026-11-01 00:00",
+             "20261101T000000Z", "20261101T0000+0000", "20261101T010000.0+01", "[2026-11-01 00:00:00]", "[1793491200]",
+             "[2026-11-01T00:00:00Z]:", "(Sun Nov  1 00:00:00 UTC 2026)", "Sun Nov  1 00:00:00 GMT 2026",
+             "2026-11-01 00:00:00 GMT"]
     assert {time.epoch_seconds for text in texts if (time := leading_time(text + " x")) is not None} == {START}
     assert all(leading_time(text) is not None for text in texts)
-    for text in ("2026-13-01T00:00:00Z", "2026-11-01", "179349120", "17934912000", "2026-11-01T00:00Z",
+    for text in ("2026-13-01T00:00:00Z", "2026-11-01", "179349120", "17934912000", "2026-11-01T00Z",
                  "0 131072 thin"):
         assert leading_time(text) is None

@@ -72,8 +72,9 @@ def test_each_request_lands_in_the_step_whose_counts_include_it_and_a_discard_sp
     assert case["pool"] == {"chunk_size_bytes": 65536, "data_size_bytes": 33554432, "metadata_size_bytes": 524288,
                             "features": []}
     assert (case["thin_size_bytes"], case["traced_device"]) == (33554432, 5)
-    assert logs["01-03-thin0.iolog"].splitlines()[3:] == ["2500 thin0 write 12288 4096", "5500 thin0 write 16384 4096"]
-    assert logs["02-01-thin0.iolog"].splitlines()[3:] == ["11000 thin0 write 20480 4096"]
+    assert logs["01-03-thin0.iolog"].splitlines()[3:] == ["2500000 thin0 write 12288 4096",
+                                                               "5500000 thin0 write 16384 4096"]
+    assert logs["02-01-thin0.iolog"].splitlines()[3:] == ["11000000 thin0 write 20480 4096"]
     assert case["requests_outside"] == 2
 
 

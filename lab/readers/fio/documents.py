@@ -8,7 +8,12 @@ from typing import Any
 
 from lab.errors import ReaderError
 
-_DOCUMENT_START = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
+_DOCUMENT_START = re.compile(r"(?:^|\r)[ \t]*(?=\{)", re.MULTILINE)
+"""A progress line ends with a carriage return alone."""
+
+_PROMPT = re.compile(r"\[[^\[\]{}\",]{1,80}\] ?[#$%>]")
+"""Of a shell, as in [root@host ~]#."""
+
 
 
 def split_documents(text: str, source: str) -> tuple[list[tuple[Any, tuple[str, ...], int]], tuple[str, ...]]:
@@ -25,14 +30,16 @@ def split_documents(text: str, source: str) -> tuple[list[tuple[Any, tuple[str, 
             document, end = decoder.raw_decode(text, start.end())
         except json.JSONDecodeError as error:
             raise _broken(text, start.end(), line, error, len(documents), source) from None
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise ReaderError("malformed JSON: nested too deeply", where=f"{source}:{line}") from None
+        except ValueError as error:
             raise ReaderError(f"malformed JSON: {error}", where=f"{source}:{line}") from None
         documents.append((document, _message_lines(text[position : start.start()]), line))
         position = end
     rest = _message_lines(text[position:])
     if not documents:
         raise ReaderError(_why_no_document(rest[0]), where=f"{source}:1", remedy="run fio with --output-format=json")
-    stray = next((line for line in rest if line[0] in '{}[]",'), None)
+    stray = next((line for line in rest if line[0] in '{}[]",' and not _PROMPT.match(line)), None)
     if stray is not None:
         raise ReaderError(f"malformed JSON: {stray[:60]!r} follows the end of the document", where=source)
     return documents, rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from lab.readers.fio.fields import get_count, get_field, get_number, get_optiona
 from lab.readers.fio.run import DIRECTIONS, LATENCY_KINDS, Direction, DirectionStats, DiskUtil, FioJob, FioRun, Latency
 
 _KIB = 1024
+_MOST_NS = 2**64
+_KEY = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 def parse_run(document: Any, messages: tuple[str, ...], where: str, source: str) -> FioRun:
@@ -23,7 +26,9 @@ def parse_run(document: Any, messages: tuple[str, ...], where: str, source: str)
         keys = ", ".join(list(document)[:5]) or "none"
         raise ReaderError(f"JSON, but not fio's: no 'fio version'; keys: {keys}", where=where)
     if "client_stats" in document:
-        raise ReaderError("output of fio --client ('client_stats'); run fio on the machine itself", where=where)
+        raise ReaderError("output of fio --client ('client_stats'); run fio on the machine itself", where=where,
+                          remedy="or make one host's of it: jq '.jobs = [.client_stats[] | select(.hostname == "
+                                 "\"HOST\")] | del(.client_stats)'")
     jobs = get_field(document, "jobs", list, where)
     if not jobs:
         raise ReaderError("the document has no jobs: fio ran nothing", where=where)
@@ -112,8 +117,9 @@ def _latency(told: Mapping[str, Any], key: str, at: str) -> Latency | None:
     low, high, mean, stddev = (get_number(values, name, at) / 1e9 for name in ("min", "max", "mean", "stddev"))
     if samples == 0 or (samples is None and not high):
         return None
-    percentiles = _table(values, "percentile", at)
-    bins = _table(values, "bins", at)
+    percentiles = _table(values, "percentile", at, most=100)
+    percentiles.pop(0.0, None)      # fio 3.0 and 3.1 fill their list up with "0.00": 0
+    bins = _table(values, "bins", at, most=_MOST_NS)
     return Latency(
         samples=samples,
         min_seconds=low,
@@ -125,14 +131,15 @@ def _latency(told: Mapping[str, Any], key: str, at: str) -> Latency | None:
     )
 
 
-def _table(values: Mapping[str, Any], key: str, at: str) -> dict[float, float]:
+def _table(values: Mapping[str, Any], key: str, at: str, most: float) -> dict[float, float]:
+    """Numbers by keys that are numbers, in ascending order."""
     if key not in values:
         return {}
     table, at = get_field(values, key, dict, at), f"{at} {key}"
-    try:
-        keys = {name: float(name) for name in table}
-    except ValueError as error:
-        raise ReaderError(f"a key is no number: {error}", where=at) from None
+    for name in table:
+        if not _KEY.fullmatch(name) or float(name) > most:
+            raise ReaderError(f"the key {name[:40]!r} is no number from 0 to {most:g}", where=at)
+    keys = {name: float(name) for name in table}
     return {number: get_number(table, name, at) for name, number in sorted(keys.items(), key=lambda item: item[1])}
 
 
