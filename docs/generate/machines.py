@@ -88,15 +88,15 @@ def speeds(runs: dict[str, Run]) -> str:
     return table(["", *(code(name) for name in runs), "times faster"], rows)
 
 
-def agreement(both: list[Both]) -> str:
+def agreement(both: list[Both], first: str, second: str) -> str:
+    """How many ratios agree, by two of their fields."""
     rows = []
-    for phase, metric in dict.fromkeys((one.phase, one.metric) for one in both):
-        own = [one for one in both if (one.phase, one.metric) == (phase, metric)]
-        logs = pd.Series([one.factor for one in own])
-        rows.append([code(phase), metric.replace("_", " "), str(len(own)), str(sum(one.agrees for one in own)),
-                     f"{logs.median():.2f}", f"{logs.min():.2f} to {logs.max():.2f}"])
-    return table(["phase", "metric", "ratios", "agree", "uml's ratio ÷ tcg's, median", "least to largest"], rows,
-                 words=2)
+    for group in dict.fromkeys((getattr(one, first), getattr(one, second)) for one in both):
+        own = [one for one in both if (getattr(one, first), getattr(one, second)) == group]
+        factors = pd.Series([one.factor for one in own])
+        rows.append([*(code(part) for part in group), str(len(own)), str(sum(one.agrees for one in own)),
+                     f"{factors.median():.2f}", f"{factors.min():.2f} to {factors.max():.2f}"])
+    return table([first, second, "ratios", "agree", "uml's ratio ÷ tcg's, median", "least to largest"], rows, words=2)
 
 
 def apart(both: list[Both]) -> str:
@@ -145,7 +145,8 @@ def page(results: Path) -> str:
     values: dict[str, Any] = {
         "runs": table(["run", "accelerator", "guest's kernel", "processor", "processors", "cache", "repetitions",
                        "minutes a repetition"], [told(name, run) for name, run in runs.items()], words=4),
-        "speeds": speeds(runs), "reference": REFERENCE, "agreement": agreement(both), "count": len(both),
+        "speeds": speeds(runs), "reference": REFERENCE, "by_phase": agreement(both, "phase", "metric"),
+        "by_storage": agreement(both, "storage", "target"), "count": len(both),
         "agreeing": sum(one.agrees for one in both), "apart": apart(both), "counts": summary, "unequal": unequal,
         "n": " and ".join(str(run.manifest.repetitions) for run in runs.values())}
     environment = Environment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True,

@@ -44,6 +44,8 @@ def _head(advice: Advice) -> list[str]:
                    "user-mode Linux" if manifest.machine.on_uml else "a machine that was not emulated")
         lines.append(f"Speed: {scores.measured.folder}, n = {scores.n}, on {machine}; it measured "
                      f"{percent(scores.coverage)} of these reads and writes")
+        if manifest.machine.on_uml:
+            lines.append("Loop files look faster there than they are (docs/machines.md): do not take loop-lvm for it")
     if advice.steps is not None and advice.steps is not scores.measured:
         lines.append(f"Space that was measured: {advice.steps.folder}")
     return lines + [f"Partial: of {run.folder}, {whole_repetitions(run.run.manifest)} of "

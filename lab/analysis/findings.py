@@ -82,7 +82,8 @@ def machine_sentence(run: Run) -> str:
                 f"It had {what}")
     if m.on_uml:
         return ("The machine was USER-MODE LINUX: one processor, system calls dear, the rest at the host's own speed; "
-                f"a flush ends in the host's memory. Read ratios, and space. It had {what}")
+                "a flush ends in the host's memory, and loop files in the guest's, so that loop-lvm looks faster than it "
+                f"is. Read other ratios, and space. It had {what}")
     return f"The machine ran on {m.accelerator}. It had {what}"
 
 

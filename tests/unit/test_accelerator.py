@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError, RigError
+from lab.readers.parameters import read_parameters
 from lab.rig import accelerator
 from lab.rig.accelerator import VARIABLE, as_begun, beyond_uml, choose
 from lab.rig.box import VAGRANT_FOLDER
@@ -161,3 +162,11 @@ def test_an_accelerator_changes_no_key(tmp_path: Path) -> None:
         scenario = load_scenario(tmp_path / "traced.yaml")
         keys.append((scenario.machine.key_text(), scenario.cells()[0].content_key(scenario.machine, 1, 1, "box")))
     assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(("accelerator", "fitted_on"), [("uml", "uml"), ("tcg", "tcg"), ("auto", "tcg"), (None, "tcg")])
+def test_a_machine_is_simulated_with_the_times_that_were_fitted_on_such_a_machine(accelerator: str | None,
+                                                                                  fitted_on: str) -> None:
+    provenance = read_parameters(None, accelerator).provenance
+    assert provenance is not None
+    assert {run.accelerator for run in provenance.runs} == {fitted_on}
