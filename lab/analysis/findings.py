@@ -81,9 +81,9 @@ def machine_sentence(run: Run) -> str:
         return (f"The machine was EMULATED ({m.accelerator}): its absolute times mean little; read ratios, and space. "
                 f"It had {what}")
     if m.on_uml:
-        return ("The machine was USER-MODE LINUX: one processor, system calls dear, the rest at the host's own speed; "
-                "a flush ends in the host's memory, and loop files in the guest's, so that loop-lvm looks faster than it "
-                f"is. Read other ratios, and space. It had {what}")
+        return ("The machine was USER-MODE LINUX: one processor, system calls dear, the rest at the host's own speed. "
+                "A flush ends in the host's memory, and loop files in the guest's: loop-lvm looks faster than it is. "
+                f"Read other ratios, and space. It had {what}")
     return f"The machine ran on {m.accelerator}. It had {what}"
 
 
