@@ -113,7 +113,7 @@ def test_a_machine_whose_ssh_hangs_is_powered_off_all_the_same(
     monkeypatch.setenv("HANGS", "1")
     ended: list[Path] = []
     said: list[str] = []
-    monkeypatch.setattr(vagrant, "end_qemu", ended.append)
+    monkeypatch.setattr(vagrant, "end_machine", ended.append)
     vm = vagrant.Vm.__new__(vagrant.Vm)
     vm.folder, vm._say, vm._ssh = tmp_path, said.append, machine
     vm.stop()
