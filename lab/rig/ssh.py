@@ -52,15 +52,19 @@ class SshMachine:
 
     def __init__(self, options: Sequence[str], host: str) -> None:
         self._sockets = tempfile.TemporaryDirectory(prefix=f"{_SOCKETS}{os.getpid()}-")
+        self._boot: str | None = None
         self._ssh = ["ssh", *options, "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
                      "-o", f"ControlPath={self._sockets.name}/c", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
                      "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6", "-o", "LogLevel=ERROR", host]
 
     def run(self, argv: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_SECONDS, check: bool = True,
             stdin: bytes | None = None) -> Completed:
+        if self._boot is None:
+            self._boot = self._boot_id()
         limited = ["timeout", "-k", "10", f"{timeout:g}", *argv]
         completed = self._call(limited, argv, timeout, stdin)
-        if completed.returncode == _SSH_FAILED and not self._answers():
+        failed = completed.returncode not in (0, None)
+        if failed and (check or completed.returncode == _SSH_FAILED) and not self._answers():
             raise ConnectionLost(f"the machine no longer answers over ssh: {completed.stderr.strip() or 'no message'}")
         return checked(completed) if check else completed
 
@@ -93,7 +97,7 @@ class SshMachine:
             finally:
                 clock.cancel()
             message = said.text().strip()
-        if (status == _SSH_FAILED or late.is_set()) and not self._answers():
+        if (status > 0 or late.is_set()) and not self._answers():
             raise ConnectionLost(f"{folder} could not be copied: {message or 'no message'}")
         if late.is_set():
             raise OutputRefused(f"{folder} could not be copied within {_GET_SECONDS:g} s")
@@ -146,7 +150,15 @@ class SshMachine:
         return Completed(tuple(argv), status, *told, seconds, cut=bool(out.dropped or err.dropped))
 
     def _answers(self) -> bool:
-        return self._call(["timeout", "20", "true"], ["true"], 20, None).returncode == 0
+        """Whether it answers, and is not booted anew: a quick reboot looks like a command that failed."""
+        boot = self._boot_id()
+        return boot is not None and self._boot in (None, boot)
+
+    def _boot_id(self) -> str | None:
+        """What tells one boot of its kernel from another; None where it does not answer."""
+        command = ["cat", "/proc/sys/kernel/random/boot_id"]
+        told = self._call(["timeout", "20", *command], command, 20, None)
+        return told.stdout if told.returncode == 0 else None
 
 
 @contextmanager

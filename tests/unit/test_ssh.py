@@ -96,6 +96,27 @@ assert grown < 40_000, grown
 
 # -- cleaning up -------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("use", [
+    lambda machine, folder: machine.run(["false"]),
+    lambda machine, folder: machine.run(["sh", "-c", "exit 255"], check=False),
+    lambda machine, folder: machine.get("/nowhere/at/all", folder),
+], ids=["a command fails", "ssh fails", "a copy fails"])
+def test_a_machine_that_was_booted_anew_meanwhile_is_lost_and_its_failure_is_no_cells(
+        machine: SshMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[SshMachine, Path], object],
+        ) -> None:
+    boots = iter(["first boot", "second boot"])
+    monkeypatch.setattr(machine, "_boot_id", lambda: next(boots))
+    machine.run(["true"])
+    with pytest.raises(ConnectionLost):
+        use(machine, tmp_path / "into")
+
+
+def test_a_command_that_fails_on_a_machine_of_the_same_boot_is_the_commands_failure(machine: SshMachine) -> None:
+    with pytest.raises(CommandFailed):
+        machine.run(["false"])
+    assert machine.run(["sh", "-c", "exit 255"], check=False).returncode == 255
+
+
 def test_an_ssh_that_does_not_end_is_said_and_cleaning_up_goes_on(
         machine: SshMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "_CLOSE_SECONDS", 0.2)
