@@ -85,7 +85,7 @@ def _chosen(wanted: str, memory_mib: int) -> Accelerator:
 
 
 def install_kernel() -> None:
-    """Fetches the kernel of user-mode Linux unless it is there.  Raises RigError with the reason where it cannot."""
+    """Fetches the kernel of user-mode Linux where it is missing.  Raises RigError with the reason where that fails."""
     fetched = subprocess.run([sys.executable, str(VAGRANT_FOLDER / "get-kernel.py"), "--install"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                              check=False)
