@@ -70,10 +70,6 @@ class MachineSpec(Part):
     """What the guest runs on; auto: the fastest that can do all that the scenario asks for.  No part of a key: a run
     goes on with what it began on."""
 
-    def key_content(self) -> dict[str, Any]:
-        """What a content key holds of it."""
-        return self.model_dump(mode="json", exclude={"accelerator"})
-
     def key_text(self) -> str:
         """What a set-up's key holds of it."""
         return setup_text(self)

@@ -244,7 +244,7 @@ def _sizes(found: Answers) -> Table:
     table.add_row("data", format_bytes(found.data_bytes), f"{interval(found.data)}; {found.data.how}")
     if (sizes := found.metadata) is not None:
         table.add_row("metadata", format_bytes(sizes.wanted), "the largest of these:")
-        table.add_row("", format_bytes(sizes.kernel), "kernel's rule: 48 B a data block, 2 MiB to 16 GiB")
+        table.add_row("", format_bytes(sizes.kernel), "kernel's rule: 48 B a data block, 2 MiB to 15.9 GiB")
         table.add_row("", format_bytes(sizes.tool), f"thin_metadata_size, {sizes.devices} thin devices")
         if sizes.simulated is not None:
             table.add_row("", format_bytes(sizes.simulated.high), f"simulated: {interval(sizes.simulated)}")
