@@ -6,8 +6,8 @@
 
 The host's own package sources and packages stay as they are: apt works in a folder of its own, with the mirror of the
 host, and nothing is installed but the files below the cache.  The packages are pinned by version and hash.  Where the
-mirror has other versions by now, those are taken, which Debian's key vouches for, and the kernel's folder and every
-run's manifest say which.
+mirror has other versions by now, those are taken, which Debian's key vouches for: that is said, the kernel's folder
+names all three, and every run's manifest the kernel's.
 
 A kernel's folder holds `linux`, the C library that it needs (`lib/`), its modules, `initrd` and `kernel.json`.
 

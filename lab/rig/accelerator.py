@@ -45,7 +45,7 @@ def choose(wanted: str, memory_bytes: int, beyond: Iterable[str] = ()) -> Accele
     ``auto`` takes what is fastest and can do all that is asked for; ``beyond`` names what user-mode Linux cannot.
     Raises RigError where the one that was asked for by name cannot be had.
     """
-    wanted = os.environ.get(VARIABLE) or wanted
+    wanted = _asked(wanted)
     if wanted not in (AUTO, *NAMES):
         raise InputError(f"{wanted!r} is no accelerator; allowed: {', '.join((AUTO, *NAMES))}", where=VARIABLE)
     lacks = "; ".join(beyond)
@@ -65,11 +65,22 @@ def as_begun(spec: MachineSpec, began: str | None, where: str) -> MachineSpec:
     """
     if began is None or began not in NAMES:
         return spec
-    asked = os.environ.get(VARIABLE) or spec.accelerator
+    asked = _asked(spec.accelerator)
     if asked not in (AUTO, began):
         raise InputError(f"this run began on {began}, and {asked} is asked for now", where=where,
                          remedy="start a new run: leave out --resume")
     return spec.model_copy(update={"accelerator": began})
+
+
+def _asked(wanted: str) -> str:
+    """The environment's word, if it names an accelerator; ``auto`` there leaves the choice to who else names one."""
+    word = os.environ.get(VARIABLE)
+    return wanted if word in (None, "", AUTO) else word
+
+
+def best_here(memory_bytes: int) -> Accelerator:
+    """What a machine of that memory gets where nobody names an accelerator."""
+    return _chosen(AUTO, memory_bytes // 2**20)
 
 
 @cache
@@ -89,6 +100,7 @@ def install_kernel() -> None:
     fetched = subprocess.run([sys.executable, str(VAGRANT_FOLDER / "get-kernel.py"), "--install"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                              check=False)
+    print(fetched.stderr, end="", file=sys.stderr)      # it says where another version than the pinned one is taken
     _chosen.cache_clear()
     if fetched.returncode:
         lines = fetched.stderr.strip().splitlines() or ["no output"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.errors import RigError
 from lab.rig import box
-from lab.rig.accelerator import AUTO, TCG, choose
+from lab.rig.accelerator import AUTO, TCG, best_here, choose
 from lab.rig.vagrant import state_folder
 
 _TOOLS = {
@@ -68,7 +68,7 @@ def missing_packages(checks: list[Check]) -> list[str]:
 
 def kernel_is_missing() -> bool:
     """Whether a VM would be emulated here, and the kernel of user-mode Linux might change that."""
-    return choose(AUTO, _TYPICAL_MEMORY_BYTES).name == TCG
+    return best_here(_TYPICAL_MEMORY_BYTES).name == TCG
 
 
 def install(packages: list[str]) -> None:
@@ -90,7 +90,10 @@ def _path(tool: str) -> str | None:
 
 
 def _acceleration() -> Check:
-    found = choose(AUTO, _TYPICAL_MEMORY_BYTES)
+    try:
+        found = choose(AUTO, _TYPICAL_MEMORY_BYTES)
+    except RigError as error:       # the environment names one that cannot be had: what is missing is told all the same
+        return Check("acceleration", False, str(error), needed=False)
     advice = ""
     if found.name == TCG:
         advice = "; read ratios, not absolute times"

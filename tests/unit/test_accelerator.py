@@ -13,7 +13,7 @@ import pytest
 
 from lab.errors import InputError, RigError
 from lab.readers.parameters import read_parameters
-from lab.rig import accelerator
+from lab.rig import accelerator, doctor
 from lab.rig.accelerator import VARIABLE, as_begun, beyond_uml, choose
 from lab.rig.box import VAGRANT_FOLDER
 from lab.scenario import MachineSpec, load_scenario
@@ -153,6 +153,28 @@ def test_a_run_goes_on_with_the_accelerator_that_it_began_on_and_with_no_other(m
     monkeypatch.setenv(VARIABLE, "kvm")
     with pytest.raises(InputError, match="began on tcg, and kvm is asked for now"):
         as_begun(spec, "tcg", "run")
+
+
+def test_auto_in_the_environment_names_nothing_so_that_a_run_that_goes_on_keeps_its_machine(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "_chosen", lambda wanted, memory: accelerator.Accelerator(wanted, "asked for"))
+    monkeypatch.setenv(VARIABLE, "auto")
+    assert choose(as_begun(MachineSpec(), "tcg", "run").accelerator, GiB).name == "tcg"
+
+
+@pytest.mark.parametrize("word", ["uml", "kvm"])
+def test_doctor_says_what_is_missing_where_the_environment_names_what_cannot_be_had(
+        monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    def refuse(wanted: str, memory_mib: int) -> accelerator.Accelerator:
+        if wanted == "auto":
+            return accelerator.Accelerator("tcg", "nothing else is there")
+        raise RigError(f"{wanted} cannot be had")
+
+    monkeypatch.setattr(accelerator, "_chosen", refuse)
+    monkeypatch.setenv(VARIABLE, word)
+    (check,) = (check for check in doctor.examine() if check.name == "acceleration")
+    assert (check.ok, check.needed, check.detail) == (False, False, f"{word} cannot be had")
+    assert doctor.kernel_is_missing()
 
 
 def test_an_accelerator_changes_no_key(tmp_path: Path) -> None:
