@@ -68,7 +68,7 @@ def name() -> str:
 def find() -> Path | None:
     """The kernel's folder, if it is there."""
     own = os.environ.get("LAB_UML_KERNEL")
-    folder = Path(own) if own else cache() / name()
+    folder = Path(own).resolve() if own else cache() / name()
     return folder if (folder / "kernel.json").is_file() else None
 
 

@@ -134,6 +134,7 @@ def keep(uuid: str, folder: Path, answer: int) -> int:
         for link, target in (("lib", "lib"), ("modules", "modules"), ("initrd", "initrd"), ("linux", "linux")):
             relink(Path(link), Path(wanted["kernel"]) / target)
         relink(Path("root.raw"), Path(wanted["root"]))
+        Path("qmp.sock").unlink(missing_ok=True)        # of a keeper that was killed: it would pass for a network
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

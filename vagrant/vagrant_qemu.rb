@@ -297,7 +297,11 @@ module VagrantQemu
 
     def powerdown
       if uml?                                   # it has no power button
-        @machine.communicate.sudo('systemctl poweroff', error_check: false)
+        begin
+          @machine.communicate.sudo('systemctl poweroff', error_check: false)
+        rescue IOError, Vagrant::Errors::SSHDisconnected
+          nil                                   # it went down before it could answer
+        end
       else
         qmp(5) { |monitor| monitor.execute('system_powerdown') }
       end

@@ -300,7 +300,7 @@ def _processes_with(uuid: str) -> list[int]:
         with suppress(OSError):
             arguments = Path("/proc", str(pid), "cmdline").read_bytes().decode(errors="replace").split("\0")
             program = Path(arguments[0]).name
-            if (uuid in arguments and (program.startswith("qemu-system") or "keep" in arguments)) or (
+            if (uuid in arguments and (program.startswith("qemu-system") or {"start", "keep"} & set(arguments))) or (
                     program == "linux" and f"umid={uuid}" in arguments):
                 found.append(pid)
     return found
