@@ -1,4 +1,7 @@
-"""``docs/gate.md``: what the gate's verdicts are worth, written from the committed A/A run and the throttled ones."""
+"""``docs/gate.md``: what the gate's verdicts are worth, written from the committed A/A runs and the throttled ones.
+
+Each is told twice: on user-mode Linux and in emulation, whose noise is not the same.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,23 @@ from lab.store import Run, open_run
 PROOF = "proof"
 """The run, below results/, whose candidate was slowed down on purpose."""
 
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What a VM ran on, and its two runs below results/: an A/A run, and one that was slowed down on purpose."""
+
+    name: str
+    short: str
+    aa: str
+    proof: str
+    limit: str
+
+
+ACCELERATORS = (
+    Accelerator("user-mode Linux", "uml", "machines/aa-uml", "machines/proof-uml", "the limit of the guest's control group"),
+    Accelerator("QEMU's emulation", "tcg", AA, PROOF, "QEMU's limit"),
+)
+
 LOOKS = tuple(Rules().look_schedule())
 DRAWN_PAIRS = LOOKS[0]
 """Of one draw of a proof: those of the gate's first look."""
@@ -33,13 +53,16 @@ POWER_DRAWS = 400
 
 INTRO = ("A gate that cries wolf is switched off, and one that finds nothing is worth nothing. Both are told here from "
          f"runs in [`{SHOWN}/`](../{SHOWN}): one scenario measured against itself, so that every difference is noise, "
-         "and the same with a disk that was held back on purpose. How the gate decides stands in [ci.md](ci.md).")
+         "and the same with a disk that was held back on purpose. How the gate decides stands in [ci.md](ci.md). What it "
+         "can find depends on the machine: each is told on user-mode Linux, where a timing is the processor's own, and "
+         "in QEMU's emulation. Compare nothing between the two but what the gate makes of each.")
 
 
 @dataclass(frozen=True)
 class GateRuns:
     """The A/A run, and the one with a slow-down where it is there."""
 
+    machine: Accelerator
     aa: Run
     slowed: Run | None
 
@@ -63,26 +86,33 @@ def write_gate_page(results: Path, out: Path) -> Path:
 
 
 def _page(results: Path) -> WrittenPage:
-    if not (results / AA / "manifest.json").is_file():
-        raise InputError("the A/A run is missing", where=str(results / AA), remedy="measure it with `make reference`")
-    slowed = open_run(results / PROOF) if (results / PROOF / "manifest.json").is_file() else None
-    runs = GateRuns(open_run(results / AA), slowed)
-    figures = _figures(runs)
-    return WrittenPage("What the gate's verdicts are worth", (), INTRO, [
-        _measured(runs), _alarms(runs, figures[0]), _power(runs, figures[1]), _slowed(runs)], figures)
+    sections: list[Section] = []
+    figures: list[PageFigure] = []
+    for machine in ACCELERATORS:
+        if not (results / machine.aa / "manifest.json").is_file():
+            raise InputError("the A/A run is missing", where=str(results / machine.aa),
+                             remedy="measure it with `make reference`")
+        slowed = open_run(results / machine.proof) if (results / machine.proof / "manifest.json").is_file() else None
+        runs = GateRuns(machine, open_run(results / machine.aa), slowed)
+        drawn = _figures(runs)
+        figures += drawn
+        sections += [_measured(runs), _alarms(runs, drawn[0]), _power(runs, drawn[1]), _slowed(runs)]
+    return WrittenPage("What the gate's verdicts are worth", (), INTRO, sections, figures)
 
 
 def _figures(runs: GateRuns) -> list[PageFigure]:
     tests = gating.tests_of(aa_sides([runs.aa]), Rules())
     noise = gating_figures.noise(tests)
     power = gating_figures.detectable(gating.detectable(tests, Rules(), SHOWN_PAIRS, seed=SEED, draws=POWER_DRAWS))
-    return [PageFigure("gate-noise.png", noise.alt, noise.caption, lambda: noise.figure),
-            PageFigure("gate-power.png", power.alt, power.caption, lambda: power.figure)]
+    short = runs.machine.short
+    return [PageFigure(f"gate-noise-{short}.png", noise.alt, noise.caption, lambda: noise.figure),
+            PageFigure(f"gate-power-{short}.png", power.alt, power.caption, lambda: power.figure)]
 
 
 def _measured(runs: GateRuns) -> Section:
-    return Section("What was measured", [
-        runs_table({AA: runs.aa} | ({PROOF: runs.slowed} if runs.slowed else {})),
+    machine = runs.machine
+    return Section(f"What was measured on {machine.name}", [
+        runs_table({machine.aa: runs.aa} | ({machine.proof: runs.slowed} if runs.slowed else {})),
         "Two arms, which take turns cell by cell in each repetition: a repetition is a pair. `make reference` measures "
         "the A/A run again, `make docs` writes this page again from the committed runs."])
 
@@ -91,7 +121,7 @@ def _alarms(runs: GateRuns, figure: PageFigure) -> Section:
     told = runs.tests[LOOKS[-1]]
     rows = [[code(one.phase), metric_words(one.metric), percent(one.false_alarms.rate, 1),
              f"{one.false_alarms.alarms} of {one.false_alarms.trials:,}"] for one in told.metrics]
-    return Section("How often it cries wolf", [
+    return Section(f"How often it cries wolf on {runs.machine.name}", [
         paragraph(shown.self_test_sentences(told)[:2]),
         f"The level is {told.alpha:g} over {told.looks} looks, {told.alpha / told.looks:g} for each; the brackets hold "
         "the exact binomial interval of 95 %, which covers the number of exchanges and not the choice of the hour.",
@@ -106,7 +136,7 @@ def _power(runs: GateRuns, figure: PageFigure) -> Section:
         effects = [runs.tests[pairs].metrics[place].smallest_effect for pairs in LOOKS]
         rows.append([code(one.phase), metric_words(one.metric), percent(one.minimum_effect),
                      *("none" if effect is None else percent(effect, 1) for effect in effects)])
-    return Section("What it can find", [
+    return Section(f"What it can find on {runs.machine.name}", [
         f"The smallest worsening that is found with a power of {runs.tests[LOOKS[-1]].power:.0%}, resampled from the "
         "A/A run's pairs, with so many pairs:",
         table(["phase", "timing", "minimum effect", *(f"{pairs} pairs" for pairs in LOOKS)], rows, words=2),
@@ -114,9 +144,9 @@ def _power(runs: GateRuns, figure: PageFigure) -> Section:
 
 
 def _slowed(runs: GateRuns) -> Section:
-    title = "What it found of a disk that was held back"
+    title = f"What it found of a disk that was held back on {runs.machine.name}"
     if runs.slowed is None:
-        return Section(title, [missing_sentence(PROOF)])
+        return Section(title, [missing_sentence(runs.machine.proof)])
     told = prove(runs.slowed, Rules(), pairs=DRAWN_PAIRS, seed=SEED)
     head = ["storage", "the candidate's disks", "found", "interval of 95 %", "left open", "all pairs"]
     rows = [[code(one.storage), _held(one), f"{one.found.alarms} of {one.found.trials}",
@@ -126,8 +156,8 @@ def _slowed(runs: GateRuns) -> Section:
     free = [code(one.storage) for one in told.storages if one.control]
     without = f" {joined(free)} has none: what is found there is a false alarm." if free else ""
     return Section(title, [
-        f"One run, `{SHOWN}/{PROOF}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
-        "whose cells take turns; arms and storages differ by QEMU's limit on the VM's disks while their cells run."
+        f"One run, `{SHOWN}/{runs.machine.proof}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
+        f"whose cells take turns; arms and storages differ by {runs.machine.limit} on the VM's disks while their cells run."
         f"{without} The head of the scenario says where the limits come from.",
         f"Each time {told.pairs} of the pairs are drawn, and the gate judges the timings of one storage. *Found* "
         "counts the draws with a regression; *left open* those without one in which a timing is inconclusive: there "

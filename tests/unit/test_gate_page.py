@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    runs.build(folder / "aa", repetitions=12)
+    for aa in ("aa", "machines/aa-uml"):
+        runs.build(folder / aa, repetitions=12)
     runs.build(folder / "proof", repetitions=12, labels=("same", "slow"), workloads=("fio",),
                edit=runs.worse("write_bandwidth", 1 / 1.4, label="slow"), held_back={"slow": "3000 operations/s"},
                baseline_digest="cd" * 32)
@@ -45,13 +46,14 @@ def test_a_slow_down_that_is_there_is_told_beside_one_that_is_not(results: Path)
 def test_the_page_and_its_figures_are_written(results: Path, tmp_path: Path) -> None:
     page = write_gate_page(results, tmp_path / "gate.md")
     linked = re.findall(r"\]\((figures/[^)]+)\)", page.read_text())
-    assert linked == ["figures/gate-noise.png", "figures/gate-power.png"]
+    assert linked == [f"figures/gate-{what}-{machine}.png" for machine in ("uml", "tcg") for what in ("noise", "power")]
     for name in linked:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_slow_downs_the_page_says_so(tmp_path: Path) -> None:
-    runs.build(tmp_path / "aa", repetitions=10)
+    for aa in ("aa", "machines/aa-uml"):
+        runs.build(tmp_path / aa, repetitions=10)
     assert "is not there yet" in gate_page(tmp_path)
 
 
