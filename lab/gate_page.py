@@ -40,7 +40,8 @@ class Accelerator:
 
 
 ACCELERATORS = (
-    Accelerator("user-mode Linux", "uml", "machines/aa-uml", "machines/proof-uml", "the limit of the guest's control group"),
+    Accelerator("user-mode Linux", "uml", "machines/aa-uml", "machines/proof-uml",
+                "the limit of the guest's control group"),
     Accelerator("QEMU's emulation", "tcg", AA, PROOF, "QEMU's limit"),
 )
 
@@ -53,8 +54,8 @@ POWER_DRAWS = 400
 
 INTRO = ("A gate that cries wolf is switched off, and one that finds nothing is worth nothing. Both are told here from "
          f"runs in [`{SHOWN}/`](../{SHOWN}): one scenario measured against itself, so that every difference is noise, "
-         "and the same with a disk that was held back on purpose. How the gate decides stands in [ci.md](ci.md). What it "
-         "can find depends on the machine: each is told on user-mode Linux, where a timing is the processor's own, and "
+         "and the same with a disk that was held back on purpose. How the gate decides stands in [ci.md](ci.md). What "
+         "it can find depends on the machine: each is told on user-mode Linux, where a timing is the processor's own, and "
          "in QEMU's emulation. Compare nothing between the two but what the gate makes of each.")
 
 
@@ -156,9 +157,9 @@ def _slowed(runs: GateRuns) -> Section:
     free = [code(one.storage) for one in told.storages if one.control]
     without = f" {joined(free)} has none: what is found there is a false alarm." if free else ""
     return Section(title, [
-        f"One run, `{SHOWN}/{runs.machine.proof}`, of {told.measured} pairs of each storage. They are one build of the same pool, "
-        f"whose cells take turns; arms and storages differ by {runs.machine.limit} on the VM's disks while their cells run."
-        f"{without} The head of the scenario says where the limits come from.",
+        f"One run, `{SHOWN}/{runs.machine.proof}`, of {told.measured} pairs of each storage. They are one build of "
+        f"the same pool, whose cells take turns; arms and storages differ by {runs.machine.limit} on the VM's disks while "
+        f"their cells run.{without} The head of the scenario says where the limits come from.",
         f"Each time {told.pairs} of the pairs are drawn, and the gate judges the timings of one storage. *Found* "
         "counts the draws with a regression; *left open* those without one in which a timing is inconclusive: there "
         "the gate does not pass, and asks for its next look. *All pairs*: what it says of them all. Draws share "
