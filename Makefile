@@ -48,14 +48,14 @@ reference: .venv/.installed ## Measure the reference, validation, A/A and thrott
 
 .PHONY: docs
 docs: .venv/.ready ## Write the pages in docs/ again from the committed runs
-	@.venv/bin/python -c 'from pathlib import Path; from lab.analysis.reference_page import write_reference_page; write_reference_page(Path("results"), Path("docs/reference.md"))'
-	@.venv/bin/python -c 'from pathlib import Path; from lab.validation_page import write_validation_page; write_validation_page(Path("results"), Path("docs/validation.md"))'
-	@.venv/bin/python -c 'from pathlib import Path; from lab.gate_page import write_gate_page; write_gate_page(Path("results"), Path("docs/gate.md"))'
+	@.venv/bin/python docs/generate/reference_page.py results docs/reference.md
+	@.venv/bin/python docs/generate/validation_page.py results docs/validation.md
+	@.venv/bin/python docs/generate/gate_page.py results docs/gate.md
 	@.venv/bin/python docs/generate/machines.py results docs/machines.md
 
 .PHONY: ensembles
 ensembles: .venv/.ready ## Run the shipped plans again for the planning lesson (minutes, all cores)
-	@.venv/bin/python -c 'from pathlib import Path; from lab.plan.precomputed import write_ensembles; write_ensembles(Path("scenarios/plans"), Path("results/ensembles"))'
+	@.venv/bin/python -c 'from pathlib import Path; from lab.answers.plan.precomputed import write_ensembles; write_ensembles(Path("scenarios/plans"), Path("results/ensembles"))'
 
 .PHONY: plans
 plans: .venv/.installed ## Answer the shipped plans again, as results/plans has them (minutes, all cores)

@@ -14,10 +14,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lab.analysis import stats
-from lab.analysis.markdown import code, table
-from lab.analysis.words import number
-from lab.files import write_output
-from lab.store import Run, open_run
+from lab.report.markdown import code, table
+from lab.runs.files import write_output
+from lab.runs.store import Run, open_run
+from lab.text import number
 
 RUNS = {"tcg": "reference/reference", "uml": "machines/reference-uml"}
 REFERENCE = "overlay2-ext4"

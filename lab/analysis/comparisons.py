@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import noise, plots, stats
-from lab.analysis.interval_figure import Running
+from lab.analysis import noise, stats
 from lab.analysis.verdicts import leader
-from lab.analysis.words import MIB, records, unique
-from lab.records import BASELINE, CANDIDATE, RepeatRecord
+from lab.runs.records import RepeatRecord
+from lab.scenario.arms import BASELINE, CANDIDATE
+from lab.text import MIB, records, unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,15 @@ GROWTH_FLOOR_BYTES = 0.05 * MIB
 SPACE = ("storage_growth", "volume_growth", "allocation_amplification", "write_amplification", "disk_written")
 
 
+@dataclass(frozen=True)
+class Running:
+    """A ratio as it stood after 1, 2, 3, … pairs; ``wanted``: the half-width that it was repeated for, 0.1 is ±10 %."""
+
+    title: str
+    estimates: Sequence[stats.Estimate]
+    wanted: float | None = None
+
+
 def usual_reference(frame: pd.DataFrame) -> str | None:
     """The storage that the others are set against: overlay2 where there is one, else the last in the usual order.
 
@@ -34,7 +43,7 @@ def usual_reference(frame: pd.DataFrame) -> str | None:
     """
     if stats.has_arms(frame):
         return None
-    labels = sorted(frame.loc[frame["metric"].isin(BANDWIDTHS), "label"].unique(), key=plots.rank)
+    labels = sorted(frame.loc[frame["metric"].isin(BANDWIDTHS), "label"].unique(), key=stats.rank)
     return "overlay2-ext4" if "overlay2-ext4" in labels else str(labels[-1]) if labels else None
 
 
@@ -142,4 +151,4 @@ def _running(part: pd.DataFrame, between: str, top: str, bottom: str, title: str
 
 
 def _last(rows: pd.DataFrame) -> str:
-    return str(max(rows["label"].unique(), key=plots.rank, default=""))
+    return str(max(rows["label"].unique(), key=stats.rank, default=""))

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.errors import InputError
-from lab.phases import phase_names
-from lab.records import BASELINE, CANDIDATE, Arm, RepeatRecord
-from lab.scenario import FioWorkload, Scenario, Workload
+from lab.runs.records import RepeatRecord
+from lab.scenario.arms import BASELINE, CANDIDATE, Arm
+from lab.scenario.phases import phase_names
+from lab.scenario.scenario import FioWorkload, Scenario, Workload
 
 if TYPE_CHECKING:
     import pandas as pd

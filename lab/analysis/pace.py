@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.verdicts import higher_is_better
-from lab.analysis.words import records
+from lab.text import records
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from lab.records import BASELINE, CANDIDATE
+from lab.scenario.arms import BASELINE, CANDIDATE
+from lab.storages.catalogue import COMMON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,6 +152,12 @@ def split_label(label: str) -> tuple[str, str | None]:
         if label.endswith(f" ({arm})"):
             return label.removesuffix(f" ({arm})"), arm
     return label, None
+
+
+def rank(label: str) -> tuple[int, str, str]:
+    """The place of a storage in every list: the known ones first; of its arms the baseline before the candidate."""
+    place, arm = split_label(label)
+    return (COMMON.index(place) if place in COMMON else len(COMMON), place, arm or "")
 
 
 def has_arms(prepared: pd.DataFrame) -> bool:

@@ -29,12 +29,12 @@ def advise(
     Exit code 0: there is an order, or one storage is left; 1: the documentation excludes every storage; 2: bad input;
     4: neither measurement nor documentation tells any two apart.
     """
-    from lab.advise.advice import advise as form_advice
-    from lab.advise.document import document
-    from lab.advise.evidence import default_runs
-    from lab.advise.profile import read_profile
-    from lab.advise.text import format_advice
-    from lab.readers.parameters import read_parameters
+    from lab.answers.advise.advice import advise as form_advice
+    from lab.answers.advise.document import document
+    from lab.answers.advise.evidence import default_runs
+    from lab.answers.advise.profile import read_profile
+    from lab.answers.advise.text import format_advice
+    from lab.simulate.parameters import read_parameters
 
     advice = form_advice(read_profile(workload), runs or [default_runs()], read_parameters(params))
     print(json.dumps(document(advice), indent=1, allow_nan=False) if as_json else format_advice(advice))

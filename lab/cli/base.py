@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab import interrupts
 from lab.errors import AnswerIsNo, Inconclusive, InputError, LabError, RigError
-from lab.interrupts import Interrupted
+from lab.rig import interrupts
+from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from lab.records import Manifest
+    from lab.runs.records import Manifest
 
 app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -95,7 +95,7 @@ def _say_interrupted() -> int:
     if _started not in _OF_MACHINES:
         say("lab: interrupted")
         return RigError.exit_code
-    from lab.rig.vagrant import reap
+    from lab.rig.vm.vagrant import reap
 
     try:
         reap(say)
@@ -113,8 +113,8 @@ def _say_crash(error: BaseException) -> int:
     what = (f"lab: a fault of the lab itself: {type(error).__name__}: {' '.join(str(error).split())[:200]}; please "
             f"report it in the project's issue tracker, with ")
     try:
-        from lab.files import make_output_folder, write_output
-        from lab.rig.vagrant import state_folder
+        from lab.rig.vm.vagrant import state_folder
+        from lab.runs.files import make_output_folder, write_output
 
         file = state_folder() / "crashes" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
         make_output_folder(file.parent)
@@ -192,7 +192,7 @@ def _before_any_command(
     if context.invoked_subcommand is None:
         print(_QUESTIONS)
     elif context.invoked_subcommand in _OF_MACHINES:
-        from lab.rig.vagrant import reap
+        from lab.rig.vm.vagrant import reap
 
         reap(say)
 

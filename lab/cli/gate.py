@@ -10,12 +10,12 @@ import typer
 
 from lab.cli.base import JSON, app, say
 from lab.errors import AnswerIsNo, Inconclusive, InputError
-from lab.files import write_output
+from lab.runs.files import write_output
 
 if TYPE_CHECKING:
-    from lab.gate.gate import Gate
-    from lab.gate.rules import Rules
-    from lab.gate.self_test import SelfTest
+    from lab.answers.gate.gate import Gate
+    from lab.answers.gate.rules import Rules
+    from lab.answers.gate.self_test import SelfTest
 
 
 _PAIRS = 10
@@ -63,8 +63,8 @@ def gate(
 
     Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and what would settle it.
     """
-    from lab.gate import gate as judging
-    from lab.gate.rules import Rules, load_rules
+    from lab.answers.gate import gate as judging
+    from lab.answers.gate.rules import Rules, load_rules
 
     judged_by = load_rules(rules) if rules is not None else Rules()
     if looks:
@@ -91,13 +91,13 @@ def gate(
 
 def _judge(paths: list[Path], rules: Rules, accept: list[str], seed: int, junit_file: Path | None,
            markdown_file: Path | None, told_file: Path | None, *, as_json: bool) -> None:
-    from lab.gate.gate import open_and_judge
-    from lab.gate.junit import junit
-    from lab.gate.markdown_report import markdown
-    from lab.gate.output import add_step_summary
-    from lab.gate.self_test import read_self_test
-    from lab.gate.shown import document
-    from lab.gate.sides import one_run
+    from lab.answers.gate.gate import open_and_judge
+    from lab.answers.gate.junit import junit
+    from lab.answers.gate.markdown_report import markdown
+    from lab.answers.gate.output import add_step_summary
+    from lab.answers.gate.self_test import read_self_test
+    from lab.answers.gate.shown import document
+    from lab.answers.gate.sides import one_run
 
     if len(paths) > 2:
         raise InputError(f"{len(paths)} runs are too many", where="lab gate",
@@ -119,8 +119,8 @@ def _judge(paths: list[Path], rules: Rules, accept: list[str], seed: int, junit_
 
 def _end(gate: Gate) -> None:
     """Raises AnswerIsNo where there is a regression, Inconclusive where the question is open."""
-    from lab.gate.rows import Status
-    from lab.gate.shown import title
+    from lab.answers.gate.rows import Status
+    from lab.answers.gate.shown import title
 
     if gate.verdict is Status.REGRESSION:
         worst = gate.having(Status.REGRESSION)[0]
@@ -133,8 +133,8 @@ def _end(gate: Gate) -> None:
 
 
 def _print(gate: Gate, told: SelfTest | None) -> None:
-    from lab.gate.rows import Status
-    from lab.gate.shown import HEAD, differs, line, self_test_sentences, sorted_rows, title
+    from lab.answers.gate.rows import Status
+    from lab.answers.gate.shown import HEAD, differs, line, self_test_sentences, sorted_rows, title
 
     shown = [row for row in sorted_rows(gate.rows) if row.status is not Status.NONE]
     if shown:
@@ -156,10 +156,10 @@ def _print(gate: Gate, told: SelfTest | None) -> None:
 
 def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | None, output: Path | None,
                markdown_file: Path | None, *, as_json: bool) -> None:
-    from lab.gate.markdown_report import self_test_part
-    from lab.gate.self_test import self_test
-    from lab.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
-    from lab.store import find_runs
+    from lab.answers.gate.markdown_report import self_test_part
+    from lab.answers.gate.self_test import self_test
+    from lab.answers.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
+    from lab.runs.store import find_runs
 
     found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed, repetitions=repetitions)
     text = found.model_dump_json(indent=2) + "\n"
@@ -179,8 +179,8 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
 
 
 def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path | None, *, as_json: bool) -> None:
-    from lab.gate.proof import prove, sentences
-    from lab.gate.sides import one_run
+    from lab.answers.gate.proof import prove, sentences
+    from lab.answers.gate.sides import one_run
 
     if len(paths) != 1:
         raise InputError(f"{len(paths)} runs are too many", where="lab gate --prove", remedy="name one, with two arms")
@@ -191,7 +191,7 @@ def _prove(paths: list[Path], rules: Rules, seed: int, pairs: int, output: Path 
     if as_json:
         print(text, end="")
         return
-    from lab.analysis.words import metric_words
+    from lab.text import metric_words
 
     head = ("cell", "phase", "quantity", "worse by", "spread of a pair", f"{pairs} pairs find", "found")
     _table(head, [[timing.cell, timing.phase, metric_words(timing.metric), _share(timing.worse, "+"),

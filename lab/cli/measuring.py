@@ -11,12 +11,12 @@ import typer
 
 from lab.cli.base import JSON, app, progress, say, settle
 from lab.errors import InputError, RigError
-from lab.interrupts import Interrupted
+from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.analysis.noise import RepeatUntil
-    from lab.order import Arms, Block
-    from lab.rig.doctor import Check
+    from lab.rig.vm.doctor import Check
+    from lab.scenario.order import Arms, Block
 
 _MAX_REPETITIONS = 10
 
@@ -27,7 +27,7 @@ def doctor(
     as_json: JSON = False,
 ) -> None:
     """Say what this machine lacks for real runs, and the command that installs it."""
-    from lab.rig import doctor as rig_doctor
+    from lab.rig.vm import doctor as rig_doctor
 
     checks = rig_doctor.examine()
     packages = rig_doctor.missing_packages(checks)
@@ -50,7 +50,7 @@ def doctor(
 
 def _fetch_kernel() -> None:
     """Without it VMs are emulated, which is slower and no failure."""
-    from lab.rig.accelerator import install_kernel
+    from lab.rig.vm.accelerator import install_kernel
 
     say("no KVM here: fetching the kernel of user-mode Linux")
     try:
@@ -96,10 +96,10 @@ def run(
     Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
     repetitions was reached, and the ratio's interval is still too wide.
     """
-    from lab.order import plan
+    from lab.measure.runner import Runner, new_run_folder, refuse_other_arms
     from lab.rig.provide import needs_vm, provider_name, refuse_impossible
-    from lab.runner import Runner, new_run_folder, refuse_other_arms
-    from lab.store import refuse_foreign
+    from lab.runs.store import refuse_foreign
+    from lab.scenario.order import plan
 
     arms = _arms(scenario, against, repetitions)
     until = _until(repeat_until, max_repetitions, arms, only or ())
@@ -131,8 +131,8 @@ def run(
 
 
 def _arms(candidate: Path, baseline: Path | None, repetitions: int | None) -> Arms:
-    from lab.order import Arms
-    from lab.scenario import load_scenario
+    from lab.scenario.order import Arms
+    from lab.scenario.scenario import load_scenario
 
     wanted = load_scenario(candidate)
     other = load_scenario(baseline) if baseline is not None else None
@@ -168,7 +168,7 @@ def _again(scenario: Path, against: Path | None, folder: Path, only: Sequence[st
 
 
 def _need_tools() -> None:
-    from lab.rig.doctor import examine, missing_packages
+    from lab.rig.vm.doctor import examine, missing_packages
 
     if packages := missing_packages(examine()):
         raise RigError(f"this machine lacks {', '.join(packages)}", remedy="lab doctor --install")
@@ -194,7 +194,7 @@ def _print_plan(arms: Arms, blocks: list[Block], until: RepeatUntil | None) -> N
 @app.command(epilog="Example: `lab destroy`")
 def destroy(as_json: JSON = False) -> None:
     """Remove every VM that a run left behind, with its disks.  The box stays."""
-    from lab.rig.vagrant import destroy_all
+    from lab.rig.vm.vagrant import destroy_all
 
     removed = destroy_all(say)
     if as_json:

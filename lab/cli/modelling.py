@@ -12,8 +12,8 @@ from lab.cli.base import JSON, app, progress, say, settle, size_of
 from lab.errors import AnswerIsNo, InputError
 
 if TYPE_CHECKING:
+    from lab.calibration.judge import Validation
     from lab.model.parameters import Parameters
-    from lab.validation import Validation
 
 
 @app.command(epilog="Examples: `lab simulate scenarios/quickstart.yaml`; "
@@ -32,11 +32,11 @@ def simulate(
     The folder is like that of a measured run; its rows have ``source = simulated``.  Exit code 0: done; 1: a cell
     failed, as where the pool is full; 2: the model cannot express the scenario.
     """
-    from lab.order import Arms, plan
-    from lab.readers.parameters import read_parameters
-    from lab.scenario import MachineSpec, load_scenario
-    from lab.simulate import ACCELERATOR, check_expressible, new_folder
-    from lab.simulate import simulate as run_model
+    from lab.scenario.order import Arms, plan
+    from lab.scenario.scenario import MachineSpec, load_scenario
+    from lab.simulate.parameters import read_parameters
+    from lab.simulate.runner import ACCELERATOR, check_expressible, new_folder
+    from lab.simulate.runner import simulate as run_model
 
     asked = load_scenario(scenario)
     if repetitions is not None:
@@ -68,9 +68,9 @@ def replay(
 
     Exit code 0: data blocks agree at every step; 1: they do not; 2: bad input.
     """
-    from lab.replay import replay_case, save_pool_dump
-    from lab.replay_text import format_replay, format_trace
-    from lab.trace import compare_chunk_sizes, load_trace
+    from lab.report.replay_tables import format_replay, format_trace
+    from lab.simulate.replay import replay_case, save_pool_dump
+    from lab.simulate.replay.block_sizes import compare_chunk_sizes, load_trace
 
     if case.is_dir() or not case.exists():
         result = replay_case(case)
@@ -95,9 +95,9 @@ def calibrate(
     as_json: JSON = False,
 ) -> None:
     """Fit the model to measured runs.  Prints the parameters with their intervals, and what the runs leave open."""
-    from lab.calibration import run_calibration
-    from lab.readers.parameters import write_parameters
-    from lab.store import find_runs
+    from lab.calibration.fit import run_calibration
+    from lab.runs.store import find_runs
+    from lab.simulate.parameters import write_parameters
 
     parameters = run_calibration([run for path in runs for run in find_runs(path)], say,
                                  screening=screening)
@@ -133,9 +133,9 @@ def validate(
     as_json: JSON = False,
 ) -> None:
     """Judge the model on runs that it has not seen: simulate their scenarios and compare growth phase by phase."""
-    from lab.readers.parameters import read_parameters
-    from lab.store import find_runs
-    from lab.validation import run_validation
+    from lab.calibration.judge import run_validation
+    from lab.runs.store import find_runs
+    from lab.simulate.parameters import read_parameters
 
     found = run_validation(read_parameters(params), [run for path in runs for run in find_runs(path)], say)
     if as_json:
@@ -148,7 +148,7 @@ def _print_validation(found: Validation) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from lab.analysis.validate_rates import rate_score
+    from lab.calibration.ratios import rate_score
 
     table = Table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "in use, MAPE",
                   "since the begin", "straight line", "in 90 % intervals", "bandwidth ratios that overlap")

@@ -16,14 +16,14 @@ from lab.cli.plan_files import write_files
 from lab.cli.plan_modes import as_names, refuse_mixed, typed
 from lab.cli.plan_observed import answer_log
 from lab.errors import AnswerIsNo, Inconclusive
-from lab.files import make_output_folder
+from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lab.plan.flags import Flags
-    from lab.plan.plan_file import PlanFile
-    from lab.plan.planning import Answers
+    from lab.answers.plan.flags import Flags
+    from lab.answers.plan.plan_file import PlanFile
+    from lab.answers.plan.planning import Answers
 
 _HOST = "The host, where no PLAN is given"
 _LOG = "A log of your own host, in the place of a host described"
@@ -90,7 +90,7 @@ def plan(
     From a plan or flags everything is simulated: many runs of the host.  With --observed nothing is: growth is drawn
     from the log.  Either way with the intervals that the number of runs allows.
     """
-    from lab.observed import collect_script
+    from lab.answers.forecast import collect_script
 
     given = typed({
         "PLAN": plan_file, "--storage": storage, "--pool": pool, "--metadata": metadata, "--vg-free": vg_free,
@@ -107,7 +107,7 @@ def plan(
     if observed is not None:
         answer_log(observed, as_names(given), output, as_json=as_json, check=check)
         return
-    from lab.plan.flags import told_by_flag
+    from lab.answers.plan.flags import told_by_flag
 
     host = None if plan_file is not None else _host(as_names(given))
     planned = _planned(plan_file, host)
@@ -117,14 +117,14 @@ def plan(
 
 
 def _planned(plan_file: Path | None, host: Flags | None) -> PlanFile:
-    from lab.plan.flags import Flags, plan_of_flags
-    from lab.plan.plan_file import load_plan
+    from lab.answers.plan.flags import Flags, plan_of_flags
+    from lab.answers.plan.plan_file import load_plan
 
     return load_plan(plan_file) if plan_file is not None else plan_of_flags(host or Flags())
 
 
 def _host(flags: dict[str, Any]) -> Flags:
-    from lab.plan.flags import Flags
+    from lab.answers.plan.flags import Flags
 
     if "risk" in flags:
         flags["risk_percent"] = flags.pop("risk")
@@ -136,9 +136,9 @@ def _host(flags: dict[str, Any]) -> Flags:
 def _answers(planned: PlanFile, params: Path | None, output: Path | None, seconds: float, replications: int | None,
              workers: int | None, cluster: str | None) -> Answers:
     """The folder is made before the work is done, and after the plan was found to be one."""
-    from lab.plan.planning import Effort, answer
-    from lab.plan.workers import workers as crew_of
-    from lab.readers.parameters import read_parameters
+    from lab.answers.plan.planning import Effort, answer
+    from lab.answers.plan.workers import workers as crew_of
+    from lab.simulate.parameters import read_parameters
 
     parameters = read_parameters(params)
     if output is not None:
@@ -151,8 +151,8 @@ def _answers(planned: PlanFile, params: Path | None, output: Path | None, second
 
 
 def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) -> None:
-    from lab.plan.document import document
-    from lab.plan.words import more_replications, verdict
+    from lab.answers.plan.document import document
+    from lab.answers.plan.words import more_replications, verdict
 
     if output is not None:
         _write(found, output)
@@ -179,9 +179,9 @@ def _progress() -> Callable[[str], None]:
 
 def _write(found: Answers, folder: Path) -> None:
     """Everything that the answers come to."""
-    from lab.plan.document import document
-    from lab.plan.fan_chart import fan_chart_png
-    from lab.plan.ready_files import ready_files
+    from lab.answers.plan.document import document
+    from lab.answers.plan.fan_chart import fan_chart_png
+    from lab.answers.plan.ready_files import ready_files
 
     texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1, allow_nan=False) + "\n",
              "plan.yaml": found.plan.text}
@@ -191,7 +191,7 @@ def _write(found: Answers, folder: Path) -> None:
 def _print(found: Answers) -> None:
     from rich.console import Console
 
-    from lab.plan.words import notes, verdict
+    from lab.answers.plan.words import notes, verdict
 
     console = Console()
     console.print(verdict(found), highlight=False)
@@ -210,7 +210,7 @@ def _print(found: Answers) -> None:
 def _risks(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import short
+    from lab.answers.plan.words import short
 
     table = Table("probability of", *(f"by {day:.3g} d" for day in found.risks[0].days), title="Risks")
     for risk in found.risks:
@@ -223,7 +223,7 @@ def _risks(found: Answers) -> Table:
 def _days(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import range_of, when
+    from lab.answers.plan.words import range_of, when
 
     horizon = found.plan.horizon_days
     table = Table("days to", "median", "its interval", "90 % of replications", "not within the horizon", title="When")
@@ -237,7 +237,7 @@ def _days(found: Answers) -> Table:
 def _sizes(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import interval
+    from lab.answers.plan.words import interval
     from lab.units import format_bytes
 
     table = Table("of", "size", "how", title=f"Smallest sizes within {found.plan.accepted_risk_percent:g} % risk")
@@ -254,7 +254,7 @@ def _sizes(found: Answers) -> Table:
 def _chunks(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import change
+    from lab.answers.plan.words import change
     from lab.units import format_bytes
 
     runs = f"Chunk sizes, of {found.chunks[0].data.n} replications with each" if found.chunks else ""
@@ -270,7 +270,7 @@ def _chunks(found: Answers) -> Table:
 def _layouts(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import short
+    from lab.answers.plan.words import short
     from lab.units import format_bytes
 
     table = Table("layout", "data", "metadata", "free", "extensions that fit", "refuses or waits", "LVM extended",
@@ -286,7 +286,7 @@ def _layouts(found: Answers) -> Table:
 def _levers(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import change
+    from lab.answers.plan.words import change
 
     table = Table("lever", "peak of data", "disk of volumes", "asks for more than the pool grants",
                   title="What each lever changes, on average")
@@ -299,7 +299,7 @@ def _levers(found: Answers) -> Table:
 def _alerts(found: Answers) -> Table:
     from rich.table import Table
 
-    from lab.plan.words import short
+    from lab.answers.plan.words import short
 
     table = Table("alert at", "raised", "then refused or waiting", "days left, median", "soonest",
                   "refused or waiting before it, or without it", title="Alerts")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.cli.base import say
-from lab.files import write_output
+from lab.runs.files import write_output
 
 
 def write_files(folder: Path, texts: Mapping[str, str], fan_png: bytes) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from lab.cli.base import size_of
 from lab.cli.plan_files import write_files
 from lab.errors import AnswerIsNo, Inconclusive
-from lab.files import make_output_folder
+from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lab.plan.observed_answers import Asked, ObservedAnswers
+    from lab.answers.forecast.answers import Asked, ObservedAnswers
 
 _SIZES = {"pool": "data_bytes", "metadata": "metadata_bytes", "chunk_size": "chunk_bytes", "vg_free": "free_bytes"}
 _NUMBERS = ("days", "seed", "pool_name")
@@ -26,9 +26,9 @@ def answer_log(log: Path, given: Mapping[str, Any], output: Path | None, *, as_j
 
     Raises InputError for flags that cannot be, ReaderError for such a log, and what ``--check`` asks for.
     """
-    from lab.plan.observed_answers import answer_from_log
-    from lab.plan.observed_output import document
-    from lab.plan.observed_words import verdict
+    from lab.answers.forecast.answers import answer_from_log
+    from lab.answers.forecast.output import document
+    from lab.answers.forecast.words import verdict
 
     asked = _asked(given)
     found = answer_from_log(log, asked)
@@ -46,7 +46,7 @@ def answer_log(log: Path, given: Mapping[str, Any], output: Path | None, *, as_j
 
 
 def _asked(given: Mapping[str, Any]) -> Asked:
-    from lab.plan.observed_answers import Asked
+    from lab.answers.forecast.answers import Asked
 
     options: dict[str, Any] = {name: given[name] for name in _NUMBERS if name in given}
     options |= {field: size_of(given[name], f"--{name.replace('_', '-')}") for name, field in _SIZES.items()
@@ -57,8 +57,8 @@ def _asked(given: Mapping[str, Any]) -> Asked:
 
 
 def _write(found: ObservedAnswers, folder: Path) -> None:
-    from lab.plan.observed_chart import observed_chart_png
-    from lab.plan.observed_output import document, ready_files_of
+    from lab.answers.forecast.chart import observed_chart_png
+    from lab.answers.forecast.output import document, ready_files_of
 
     texts = {**ready_files_of(found), "answers.json": json.dumps(document(found), indent=1, allow_nan=False) + "\n"}
     write_files(folder, texts, observed_chart_png(found))
@@ -67,7 +67,7 @@ def _write(found: ObservedAnswers, folder: Path) -> None:
 def _print(found: ObservedAnswers) -> None:
     from rich.console import Console
 
-    from lab.plan.observed_words import notes, repairs, source, verdict
+    from lab.answers.forecast.words import notes, repairs, source, verdict
 
     console = Console()
     console.print(verdict(found), highlight=False, markup=False)
@@ -86,7 +86,7 @@ def _print(found: ObservedAnswers) -> None:
 def _chances(found: ObservedAnswers) -> Table:
     from rich.table import Table
 
-    from lab.plan.observed_words import share
+    from lab.answers.forecast.words import share
 
     rows = [("data full", found.forecast.data.chances)]
     if found.forecast.metadata is not None:
@@ -102,7 +102,7 @@ def _chances(found: ObservedAnswers) -> Table:
 def _reaches(found: ObservedAnswers) -> Table:
     from rich.table import Table
 
-    from lab.plan.observed_words import reached
+    from lab.answers.forecast.words import reached
 
     table = Table("days to", "median", "90 % interval", "not within the horizon", "by a straight line", title="When")
     for level in (found.forecast.data, found.forecast.metadata):

@@ -19,8 +19,8 @@ def report(
 
     A measured run and a simulated one of the same scenario file are laid over each other, phase by phase.
     """
-    from lab.analysis.report import write_report
-    from lab.store import find_runs
+    from lab.report.page import write_report
+    from lab.runs.store import find_runs
 
     print(write_report([run for path in runs for run in find_runs(path)], output))
 
@@ -30,8 +30,8 @@ def reread(
     runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
 ) -> None:
     """Read the raw output of runs again and write their tables anew, after a reader was mended."""
-    from lab.reread import reread as read_again
-    from lab.store import find_runs
+    from lab.runs.reread import reread as read_again
+    from lab.runs.store import find_runs
 
     for run in [run for path in runs for run in find_runs(path)]:
         say(f"{run.path}: {read_again(run)} rows differ from before")

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.analysis import plots
-from lab.analysis.drawings import Drawing
 from lab.lessons.told import drawing
-from lab.model.thinpool import ThinPool
+from lab.model.pool.thinpool import ThinPool
+from lab.report import plots
+from lab.report.drawings import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,18 +6,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.drawings import Drawing
-from lab.analysis.reference_parts import percent
+from lab.analysis.facts import percent
 from lab.analysis.stats import LEVEL, Estimate
-from lab.analysis.words import MIB, joined, number, unique
-from lab.lessons.forest import Mark, forest
+from lab.lessons.figures.forest import Mark, forest
 from lab.lessons.told import NOTHING, drawing, interval_text
+from lab.report.drawings import Drawing
+from lab.text import MIB, joined, number, unique
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Document = Mapping[str, Any]
-"""As ``lab.advise.document.document`` makes it."""
+"""As ``lab.answers.advise.document.document`` makes it."""
 
 PLACES = {"layer": "in the layer", "volume": "in a volume"}
 

@@ -15,17 +15,17 @@ import numpy as np
 
 from lab.analysis import stats
 from lab.analysis.comparisons import inverse
-from lab.analysis.reference_parts import Facts, facts_of
-from lab.analysis.words import MIB
+from lab.analysis.facts import Facts, facts_of
 from lab.lessons.told import interval_of, median_text
-from lab.model.filesystem import BLOCK_BYTES as PAGE_BYTES
-from lab.model.filesystem import blocks_of
-from lab.model.thinpool import PoolConfig, ThinPool
-from lab.model.xfs import COPY_WINDOW_BLOCKS
+from lab.model.filesystems.filesystem import BLOCK_BYTES as PAGE_BYTES
+from lab.model.filesystems.filesystem import blocks_of
+from lab.model.filesystems.xfs import COPY_WINDOW_BLOCKS
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 from lab.readers.image_archive import image_of
-from lab.run_scenario import scenario_of
-from lab.scenario import StepsWorkload, Update
-from lab.store import Run
+from lab.runs.scenario import scenario_of
+from lab.runs.store import Run
+from lab.scenario.scenario import StepsWorkload, Update
+from lab.text import MIB
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis import plots
-from lab.analysis.drawings import Drawing
-from lab.analysis.words import MIB
 from lab.errors import InputError
 from lab.lessons.block_map import PALETTE
 from lab.lessons.told import drawing
 from lab.readers.thin_dump import ThinDump, read_thin_dump
-from lab.store import Run
+from lab.report import plots
+from lab.report.drawings import Drawing
+from lab.runs.store import Run
+from lab.text import MIB
 from lab.units import format_bytes, sectors_to_bytes
 
 if TYPE_CHECKING:

@@ -15,19 +15,19 @@ import numpy as np
 
 from lab.analysis import stats
 from lab.analysis.verdicts import higher_is_better
-from lab.analysis.words import metric_words
-from lab.gate import shown
-from lab.gate.effects import Effect, paired_effect, unpaired_effect
-from lab.gate.gate import Gate
-from lab.gate.holm import holm
-from lab.gate.permutation import Floats, Resampling, flips, paired_p
-from lab.gate.power import smallest_effect
-from lab.gate.rows import TIMING, Row
-from lab.gate.rules import TIMINGS, Rules
-from lab.gate.self_test import SelfTest, alarm_rate
-from lab.gate.sides import Comparison, Sides, Values
-from lab.gate.timings import LogSample, log_sample, timings_among
+from lab.answers.gate import shown
+from lab.answers.gate.effects import Effect, paired_effect, unpaired_effect
+from lab.answers.gate.gate import Gate
+from lab.answers.gate.holm import holm
+from lab.answers.gate.permutation import Floats, Resampling, flips, paired_p
+from lab.answers.gate.power import smallest_effect
+from lab.answers.gate.rows import TIMING, Row
+from lab.answers.gate.rules import TIMINGS, Rules
+from lab.answers.gate.self_test import SelfTest, alarm_rate
+from lab.answers.gate.sides import Comparison, Sides, Values
+from lab.answers.gate.timings import LogSample, log_sample, timings_among
 from lab.lessons.told import interval_text
+from lab.text import metric_words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from lab.analysis import plots, stats
-from lab.analysis.drawings import Drawing
-from lab.analysis.words import MIB, records
+from lab.analysis import stats
 from lab.lessons.told import drawing, median_text
-from lab.model.footprint import image_costs
-from lab.model.image_content import ImageContent, Kind
+from lab.model.container.footprint import image_costs
+from lab.model.drivers.storage import build_storage
+from lab.model.filesystems.image_content import ImageContent, Kind
 from lab.model.parameters import Parameters
-from lab.model.storage import build_storage
 from lab.readers.image_archive import image_of
-from lab.run_scenario import scenario_of
-from lab.scenario import Cell, MachineSpec, StepsWorkload, StorageSpec
-from lab.store import Run
+from lab.report import plots
+from lab.report.drawings import Drawing
+from lab.runs.scenario import scenario_of
+from lab.runs.store import Run
+from lab.scenario.scenario import Cell, MachineSpec, StepsWorkload, StorageSpec
+from lab.text import MIB, records
 
 if TYPE_CHECKING:
     import pandas as pd

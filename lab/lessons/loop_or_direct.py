@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
-from lab.analysis.drawings import Drawing
-from lab.analysis.reference_parts import ALL_PHASES, FILES, Facts, job_name, mib_text
-from lab.analysis.reference_speed import difference
-from lab.analysis.words import unique
-from lab.lessons.forest import Mark, forest
+from lab.analysis.facts import ALL_PHASES, FILES, Facts, difference, job_name, mib_text
+from lab.lessons.figures.forest import Mark, forest
 from lab.lessons.told import drawing, interval_text, median_text
-from lab.store import Run
+from lab.report.drawings import Drawing
+from lab.runs.store import Run
+from lab.text import unique
 
 if TYPE_CHECKING:
     import pandas as pd

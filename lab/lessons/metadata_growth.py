@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.analysis import stats
-from lab.analysis.reference_parts import storages_of
-from lab.analysis.words import MIB
+from lab.analysis.facts import storages_of
 from lab.lessons.told import interval_text
-from lab.model.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
-from lab.model.storage import LOOP_METADATA_BYTES
-from lab.model.thinpool import PoolConfig, PoolMode, ThinPool
-from lab.model.volume_group import VolumeGroup
-from lab.replay import replay_case
-from lab.store import Run
+from lab.model.drivers.storage import LOOP_METADATA_BYTES
+from lab.model.metadata.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
+from lab.model.pool.thinpool import PoolConfig, PoolMode, ThinPool
+from lab.model.pool.volume_group import VolumeGroup
+from lab.runs.store import Run
+from lab.simulate.replay import replay_case
+from lab.text import MIB
 from lab.units import METADATA_BLOCK_BYTES
 
 if TYPE_CHECKING:

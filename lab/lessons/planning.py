@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.analysis.words import MIB, number
+from lab.answers.plan import levers, words
+from lab.answers.plan.answers import SHARES_OF_HORIZON, Alert, Chance, Days, Risk, days_of
+from lab.answers.plan.ensemble import NEVER
+from lab.answers.plan.host import planned_sizes, reserve_bytes
+from lab.answers.plan.precomputed import Demand, Ensemble, Floats
+from lab.answers.plan.sizing import Needed, needed, size_with_reserve
 from lab.lessons.told import NOTHING
-from lab.model.arrivals import DAY_SECONDS
-from lab.model.data_space import BITMAP_ENTRIES
-from lab.plan import levers, words
-from lab.plan.answers import SHARES_OF_HORIZON, Alert, Chance, Days, Risk, days_of
-from lab.plan.ensemble import NEVER
-from lab.plan.host import planned_sizes, reserve_bytes
-from lab.plan.precomputed import Demand, Ensemble, Floats
-from lab.plan.sizing import Needed, needed, size_with_reserve
+from lab.model.fleet.arrivals import DAY_SECONDS
+from lab.model.metadata.data_space import BITMAP_ENTRIES
+from lab.text import MIB, number
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 if TYPE_CHECKING:

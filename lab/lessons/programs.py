@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.errors import InputError
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 
 Step = tuple[Any, ...]
 

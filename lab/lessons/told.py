@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.drawings import Drawing
-from lab.analysis.reference_runs import whole_repetitions
 from lab.analysis.stats import Estimate
-from lab.analysis.words import MIB, number, optional
-from lab.store import Run
+from lab.report.drawings import Drawing
+from lab.runs.records import whole_repetitions
+from lab.runs.store import Run
+from lab.text import MIB, number, optional
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import plots, stats
+from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
-from lab.analysis.drawings import Drawing
-from lab.analysis.reference_parts import KEPT_PHASES, facts_of, job_name
-from lab.analysis.words import MIB, records
-from lab.lessons.forest import COLOURS, Mark, forest, name_rows
+from lab.analysis.facts import KEPT_PHASES, facts_of, job_name
+from lab.lessons.figures.forest import COLOURS, Mark, forest, name_rows
 from lab.lessons.told import NOTHING, drawing, interval_of, median_of, median_text
-from lab.model.image_content import ImageContent
+from lab.model.drivers.storage import Storage, build_storage
+from lab.model.filesystems.image_content import ImageContent
 from lab.model.parameters import Parameters
-from lab.model.storage import Storage, build_storage
-from lab.run_scenario import scenario_of
-from lab.scenario import StorageSpec
-from lab.simulate import simulated_cells
-from lab.store import Run
+from lab.report import plots
+from lab.report.drawings import Drawing
+from lab.runs.scenario import scenario_of
+from lab.runs.store import Run
+from lab.scenario.scenario import StorageSpec
+from lab.simulate.runner import simulated_cells
+from lab.text import MIB, records
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from lab.model.device_time import ServiceTimes
+from lab.model.times.device_time import ServiceTimes
 
 SCHEMA_VERSION = 1
 """Raised when a parameter's meaning changes; files of another version are refused."""

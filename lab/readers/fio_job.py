@@ -17,19 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.model.fio_job import FioJob, IoMode
-from lab.readers.fio_options import (
-    ALIASES,
-    ASYNCHRONOUS,
-    IGNORED,
-    ONLY,
-    READ,
-    REFUSED,
-    SYNCHRONOUS,
-    WITHOUT_VALUE,
-)
-from lab.scenario_files import fio_sections
-from lab.scenario_yaml import show
+from lab.model.times.fio_job import FioJob, IoMode
+from lab.readers.fio_options import ALIASES, ASYNCHRONOUS, IGNORED, ONLY, READ, REFUSED, SYNCHRONOUS, WITHOUT_VALUE
+from lab.scenario.files import fio_sections
+from lab.scenario.yaml_text import show
 from lab.units import SECTOR_BYTES
 
 DEFAULT_BLOCK_BYTES = 4096

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import ReaderError
-from lab.model.image_content import Entry, ImageContent, Kind, Layer
-from lab.scenario import Workload
+from lab.model.filesystems.image_content import Entry, ImageContent, Kind, Layer
+from lab.scenario.scenario import Workload
 
 _MOST_MANIFEST_BYTES = 16 << 20
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lab.errors import RigError
-from lab.records import ClockCheck
 from lab.rig.machine import Machine
+from lab.runs.records import ClockCheck
 
 LIMIT = 0.01
 """Beyond this drift timings are refused."""

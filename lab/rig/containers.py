@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from lab.rig import pools
-from lab.rig.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds
 from lab.rig.machine import GUEST_FOLDER, Machine
-from lab.scenario import Cell
+from lab.rig.storages import pools
+from lab.rig.storages.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds
+from lab.scenario.scenario import Cell
 
 OUTPUT_FOLDER = "/run/lab"
 """In the machine's memory, so that no raw output lands on a disk under test."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from lab.records import LabRef, Manifest
 from lab.rig.machine import Machine
+from lab.runs.records import LabRef, Manifest
 
 _PACKAGES = ("docker.io", "containerd", "runc", "lvm2", "dmsetup", "thin-provisioning-tools", "fio", "e2fsprogs",
              "xfsprogs")

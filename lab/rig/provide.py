@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from lab.rig.accelerator import beyond_uml, choose
-from lab.rig.box import box_name
-from lab.rig.host import Host, host
 from lab.rig.identity import Provided
-from lab.rig.vagrant import Vm, vm
-from lab.scenario import AnyMachine, HostSpec, Scenario
+from lab.rig.own_host.host import Host, host
+from lab.rig.vm.accelerator import beyond_uml, choose
+from lab.rig.vm.box import box_name
+from lab.rig.vm.vagrant import Vm, vm
+from lab.scenario.scenario import AnyMachine, HostSpec, Scenario
 
 Provider = Vm | Host
 """`up`, then `machine` and `disks`; `abandon` and `up` where it broke."""

@@ -10,7 +10,7 @@ from lab.errors import RigError
 from lab.readers.dmsetup import ThinTable, parse_table_line
 from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
-from lab.scenario import Cell
+from lab.scenario.scenario import Cell
 
 FOLDER = "/run/lab-trace"
 BLKPARSE_FORMAT = "%T.%9t %a %d %S %N\\n"

@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import CommandFailed, RigError
-from lab.phases import COMMAND, REMOVE, phase_name, step_phases
 from lab.readers.dmsetup import PoolStatus, parse_first_status
-from lab.readers.raw_trace import BLKPARSE_FILE, Traced, write_case
 from lab.readers.trace_case import INITIAL_DUMP
-from lab.rig import pools, trace
+from lab.rig import trace
 from lab.rig.containers import OUTPUT_FOLDER, PREFIX, RUN_LIMIT_SECONDS, Containers
 from lab.rig.disks import Disks
-from lab.rig.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
 from lab.rig.machine import GUEST_FOLDER, Machine, put
-from lab.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
-from lab.scenario_steps import Step
+from lab.rig.storages import pools
+from lab.rig.storages.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
+from lab.runs.raw_trace import BLKPARSE_FILE, Traced, write_case
+from lab.scenario.phases import COMMAND, REMOVE, phase_name, step_phases
+from lab.scenario.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
+from lab.scenario.steps import Step
 
 _SAMPLES = f"{OUTPUT_FOLDER}/samples.jsonl"
 _DROP_CACHES = "sync; echo 3 > /proc/sys/vm/drop_caches"

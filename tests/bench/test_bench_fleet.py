@@ -16,17 +16,17 @@ import pytest
 import simpy
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lab.model.arrivals import poisson
-from lab.model.container_schedule import Schedule, alone
-from lab.model.distributions import Exponential, Gamma, LogNormal
-from lab.model.fleet import Fleet
-from lab.model.fleet_plan import ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
-from lab.model.fleet_result import FleetRun
-from lab.model.footprint import container_footprint, image_costs
+from lab.model.container.footprint import container_footprint, image_costs
+from lab.model.container.schedule import Schedule, alone
+from lab.model.fleet.arrivals import poisson
+from lab.model.fleet.distributions import Exponential, Gamma, LogNormal
+from lab.model.fleet.fleet import Fleet
+from lab.model.fleet.plan import ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
+from lab.model.fleet.result import FleetRun
 from lab.model.parameters import Timing
 from lab.readers.image_archive import box_image
-from lab.scenario import StorageSpec
-from lab.scenario_steps import Delete, Log, SmallFiles, Start, Update, Write
+from lab.scenario.scenario import StorageSpec
+from lab.scenario.steps import Delete, Log, SmallFiles, Start, Update, Write
 
 MIB, GIB, DAY = 1024**2, 1024**3, 86_400.0
 PROFILE = tuple(2.0 if 8 <= hour < 18 else 0.5 for hour in range(24))

@@ -21,7 +21,7 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 from lab.readers.iolog import read_writes
 
 T = TypeVar("T")
@@ -193,7 +193,7 @@ MEMORY = """
 import re
 from pathlib import Path
 import numpy as np
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -228,7 +228,8 @@ def test_start(benchmark: BenchmarkFixture, tmp_path: Path, say: Callable[[str],
     trace = tmp_path / "trace.log"
     trace.write_text("fio version 2 iolog\n/dev/x add\n/dev/x open\n/dev/x write 0 4096\n/dev/x close\n")
     command = [sys.executable, "-c", "from lab.cli import main; main()", "replay", str(trace)]
-    imports = [sys.executable, "-c", "import lab.replay, lab.replay_text, lab.trace"]
+    imports = [sys.executable, "-c",
+               "import lab.simulate.replay, lab.report.replay_tables, lab.simulate.replay.block_sizes"]
     whole, _ = timed(benchmark, lambda: subprocess.run(command, check=True, capture_output=True), rounds=5)
     part = best(lambda: subprocess.run(imports, check=True))
     say(f"lab replay of one write: {whole:.2f} s, of which its own modules take {part:.2f} s to import")

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from lab.lessons.planning_widgets import PICTURE, SIZE
+from lab.lessons.figures.widgets import PICTURE, SIZE
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "08_capacity_planning.ipynb"

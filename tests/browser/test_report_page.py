@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.analysis.report import write_report
-from lab.store import open_run
+from lab.report.page import write_report
+from lab.runs.store import open_run
 
 QUICKSTART = Path(__file__).parents[2] / "results" / "quickstart"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.rig.doctor import examine
+from lab.rig.vm.doctor import examine
 
 
 class Cli:

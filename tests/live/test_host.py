@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from lab.errors import RigError
-from lab.rig.accelerator import UML
 from lab.rig.ssh import SshMachine
-from lab.rig.vagrant import vm
-from lab.scenario import MachineSpec
-from lab.store import Run, open_run
+from lab.rig.vm.accelerator import UML
+from lab.rig.vm.vagrant import vm
+from lab.runs.store import Run, open_run
+from lab.scenario.scenario import MachineSpec
 
 pytestmark = pytest.mark.live
 

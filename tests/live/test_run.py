@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from lab.readers.thin_dump import read_thin_dump
-from lab.store import Run, open_run
+from lab.runs.store import Run, open_run
 
 pytestmark = pytest.mark.live
 

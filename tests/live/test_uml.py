@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from lab.errors import ConnectionLost, RigError
-from lab.rig.accelerator import UML, choose
-from lab.rig.box import VAGRANT_FOLDER
 from lab.rig.disks import VM_DISKS
-from lab.rig.vagrant import Vm, processes, session_of, vm
-from lab.scenario import MachineSpec
+from lab.rig.vm.accelerator import UML, choose
+from lab.rig.vm.box import VAGRANT_FOLDER
+from lab.rig.vm.vagrant import Vm, processes, session_of, vm
+from lab.scenario.scenario import MachineSpec
 
 pytestmark = pytest.mark.live
 

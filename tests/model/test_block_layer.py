@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.model.block_layer import discard_requests
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.pool.block_layer import discard_requests
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 
 CHUNK = 65536
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.model.btree import Tree
-from lab.model.btree_remove import remove
-from lab.model.nodes import KeyList, Node, max_entries
+from lab.model.metadata.btree import Tree
+from lab.model.metadata.btree_remove import remove
+from lab.model.metadata.nodes import KeyList, Node, max_entries
 
 Kids = list["Plain"]
 

@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.model.device_time import (
-    JobCounts,
-    ServiceTimes,
-    job_seconds,
-    mixture_quantile,
-    predict,
-    within_runtime,
-)
+from lab.model.times.device_time import JobCounts, ServiceTimes, job_seconds, mixture_quantile, predict, within_runtime
 
 TIMES = ServiceTimes(write_seconds=1e-4, write_seconds_per_byte=1e-10, read_seconds=8e-5, read_seconds_per_byte=2e-10,
                      first_seconds=5e-5, first_seconds_per_byte=3e-10, provision_seconds=2e-4,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.model.devicemapper import ROOT, DeviceMapper
-from lab.model.storage import MOUNT_POINTS, build_storage
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.drivers.devicemapper import ROOT, DeviceMapper
+from lab.model.drivers.storage import MOUNT_POINTS, build_storage
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 from lab.readers.image_archive import box_image
 from lab.readers.thin_dump import DumpedThin, read_thin_dump
-from lab.scenario import StorageSpec
+from lab.scenario.scenario import StorageSpec
 
 RAW = Path(__file__).resolve().parents[2] / "results" / "reference" / "reference" / "raw"
 MIB, GIB = 1024**2, 1024**3

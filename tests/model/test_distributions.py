@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.model.arrivals import DAY_SECONDS, Arrivals, every, poisson
-from lab.model.distributions import Constant, Distribution, Empirical, Exponential, Gamma, LogNormal, stream
+from lab.model.fleet.arrivals import DAY_SECONDS, Arrivals, every, poisson
+from lab.model.fleet.distributions import Constant, Distribution, Empirical, Exponential, Gamma, LogNormal, stream
 
 COUNT = 20_000
 POSITIVE = st.floats(0.01, 1e6)

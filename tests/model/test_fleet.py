@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.fleet_plans import EMPTY, footprint, kind, pool, ran, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson as poisson_law
 
-from lab.model.arrivals import DAY_SECONDS, every, poisson
-from lab.model.container_schedule import Action
-from lab.model.distributions import Constant, Distribution, Exponential, Gamma, LogNormal
-from lab.model.fleet_lots import Costs
-from lab.model.fleet_plan import ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
-from lab.model.footprint import Amount
-
-_SPEC = importlib.util.spec_from_file_location("fleet_plans", Path(__file__).with_name("fleet_plans.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_PLANS: Any = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_PLANS)
-EMPTY, footprint, kind, pool, ran, spec = (_PLANS.EMPTY, _PLANS.footprint, _PLANS.kind, _PLANS.pool, _PLANS.ran,
-                                           _PLANS.spec)
+from lab.model.container.footprint import Amount
+from lab.model.container.schedule import Action
+from lab.model.fleet.arrivals import DAY_SECONDS, every, poisson
+from lab.model.fleet.distributions import Constant, Distribution, Exponential, Gamma, LogNormal
+from lab.model.fleet.lots import Costs
+from lab.model.fleet.plan import ContainerClass, ImageSeries, Plan, Upkeep, capacity_of
 
 MIB, GIB = 1024**2, 1024**3
 

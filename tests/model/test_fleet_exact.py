@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.model.arrivals import DAY_SECONDS, every
-from lab.model.container_schedule import Action, alone
-from lab.model.distributions import Constant, Distribution, LogNormal, stream
-from lab.model.fleet import Fleet
-from lab.model.fleet_plan import ContainerClass, ImageSeries, Plan, capacity_of
-from lab.model.fleet_result import FleetRun
-from lab.model.footprint import Footprint, act, container_footprint, image_costs, total_of
-from lab.model.host import Host
+from lab.model.container.footprint import Footprint, act, container_footprint, image_costs, total_of
+from lab.model.container.host import Host
+from lab.model.container.schedule import Action, alone
+from lab.model.drivers.storage import build_storage
+from lab.model.fleet.arrivals import DAY_SECONDS, every
+from lab.model.fleet.distributions import Constant, Distribution, LogNormal, stream
+from lab.model.fleet.fleet import Fleet
+from lab.model.fleet.plan import ContainerClass, ImageSeries, Plan, capacity_of
+from lab.model.fleet.result import FleetRun
 from lab.model.parameters import Timing
-from lab.model.storage import build_storage
 from lab.readers.image_archive import box_image
-from lab.scenario import MachineSpec, StepsWorkload, StorageSpec, load_scenario
-from lab.scenario_steps import Delete, Start, Update, Write
+from lab.scenario.scenario import MachineSpec, StepsWorkload, StorageSpec, load_scenario
+from lab.scenario.steps import Delete, Start, Update, Write
 
 MIB, GIB = 1024**2, 1024**3
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.fleet_plans import footprint, kind, pool, ran, spec
 
-from lab.model.arrivals import every, poisson
-from lab.model.container_schedule import Action
-from lab.model.distributions import Constant, Exponential
-from lab.model.fleet import Fleet
-from lab.model.fleet_level import Level
-from lab.model.fleet_plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep
-from lab.model.footprint import Amount, Footprint
-from lab.model.volume_group import VolumeGroup
-
-_SPEC = importlib.util.spec_from_file_location("fleet_plans", Path(__file__).with_name("fleet_plans.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_PLANS: Any = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_PLANS)
-footprint, kind, pool, ran, spec = _PLANS.footprint, _PLANS.kind, _PLANS.pool, _PLANS.ran, _PLANS.spec
+from lab.model.container.footprint import Amount, Footprint
+from lab.model.container.schedule import Action
+from lab.model.fleet.arrivals import every, poisson
+from lab.model.fleet.distributions import Constant, Exponential
+from lab.model.fleet.fleet import Fleet
+from lab.model.fleet.level import Level
+from lab.model.fleet.plan import Capacity, ContainerClass, ImageSeries, Plan, Upkeep
+from lab.model.pool.volume_group import VolumeGroup
 
 MIB = 1024**2
 

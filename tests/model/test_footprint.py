@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.schedules import phases_of
 
-from lab.model.container_schedule import Action, Schedule, alone
-from lab.model.fleet_plan import capacity_of
-from lab.model.footprint import Amount, Footprint, container_footprint, image_costs, total_of
-from lab.model.host import Host
-from lab.model.image_content import ImageContent
+from lab.model.container.footprint import Amount, Footprint, container_footprint, image_costs, total_of
+from lab.model.container.host import Host
+from lab.model.container.schedule import Action, Schedule, alone
+from lab.model.drivers.storage import Storage, build_storage
+from lab.model.filesystems.image_content import ImageContent
+from lab.model.filesystems.xfs_space import NoRoom
+from lab.model.fleet.plan import capacity_of
 from lab.model.parameters import Timing
-from lab.model.storage import Storage, build_storage
-from lab.model.xfs_space import NoRoom
 from lab.readers.image_archive import box_image
-from lab.scenario import Cell, MachineSpec, Scenario, StepsWorkload, StorageSpec, load_scenario
-from lab.scenario_steps import AnyStep, Delete, Log, Pause, Remove, SmallFiles, Start, Trim, Update, Write
-
-_SPEC = importlib.util.spec_from_file_location("fleet_schedules", Path(__file__).with_name("schedules.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-sys.modules["fleet_schedules"] = _MODULE
-_SPEC.loader.exec_module(_MODULE)
-phases_of = _MODULE.phases_of
+from lab.scenario.scenario import Cell, MachineSpec, Scenario, StepsWorkload, StorageSpec, load_scenario
+from lab.scenario.steps import AnyStep, Delete, Log, Pause, Remove, SmallFiles, Start, Trim, Update, Write
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 SCENARIO_FOLDER = Path(__file__).parents[2] / "scenarios"

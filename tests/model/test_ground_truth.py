@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.model.metadata import empty_pool_blocks
-from lab.model.thinpool import ThinPool
+from lab.model.metadata.metadata import empty_pool_blocks
+from lab.model.pool.thinpool import ThinPool
 from lab.readers.thin_dump import read_thin_dump
-from lab.replay import StepResult, replay_steps
+from lab.simulate.replay import StepResult, replay_steps
 
 ROOT = Path(__file__).parent.parent / "ground_truth"
 CASES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from lab.model.devicemapper import DeviceMapper
-from lab.model.ext4 import Ext4
-from lab.model.host import NO_SPACE_SECONDS, CellFailed, Host
+from lab.model.container.host import NO_SPACE_SECONDS, CellFailed, Host
+from lab.model.drivers.devicemapper import DeviceMapper
+from lab.model.drivers.storage import Refused, Storage, build_storage
+from lab.model.filesystems.ext4 import Ext4
 from lab.model.parameters import Timing
-from lab.model.storage import Refused, Storage, build_storage
-from lab.model.thinpool import PoolConfig, ThinPool
-from lab.model.volume_group import EXTENT_BYTES, VolumeGroup
+from lab.model.pool.thinpool import PoolConfig, ThinPool
+from lab.model.pool.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.readers.image_archive import box_image
-from lab.scenario import Scenario, StepsWorkload, load_scenario
+from lab.scenario.scenario import Scenario, StepsWorkload, load_scenario
 
 MIB, GIB = 1024**2, 1024**3
 

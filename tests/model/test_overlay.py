@@ -6,13 +6,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from lab.model.ext4 import Ext4
-from lab.model.file_work import FileWork
-from lab.model.filesystem import BLOCK_BYTES, FileSystem
-from lab.model.image_content import Entry, ImageContent, Kind
-from lab.model.overlay import Overlay2, OverlayView
-from lab.model.xfs import Xfs
-from lab.model.xfs_geometry import xfs_geometry
+from lab.model.drivers.overlay import Overlay2, OverlayView
+from lab.model.filesystems.ext4 import Ext4
+from lab.model.filesystems.file_work import FileWork
+from lab.model.filesystems.filesystem import BLOCK_BYTES, FileSystem
+from lab.model.filesystems.image_content import Entry, ImageContent, Kind
+from lab.model.filesystems.xfs import Xfs
+from lab.model.filesystems.xfs_geometry import xfs_geometry
 
 MIB, GIB = 1024**2, 1024**3
 IMAGE = ImageContent("x:1", (

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.oracle import Oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lab.model.thinpool import PoolConfig, ThinPool
-
-_SPEC = importlib.util.spec_from_file_location("thinpool_oracle", Path(__file__).with_name("oracle.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-sys.modules["thinpool_oracle"] = _MODULE
-_SPEC.loader.exec_module(_MODULE)
-Oracle: Any = _MODULE.Oracle
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 
 CHUNK = 65536
 VIRTUAL = 24

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from lab.cli import app
 from lab.errors import AnswerIsNo, InputError, LabError, ReaderError
-from lab.model.thinpool import PoolConfig, ThinPool
+from lab.model.pool.thinpool import PoolConfig, ThinPool
 from lab.readers.thin_dump import read_thin_dump
-from lab.replay import replay_case, save_pool_dump
-from lab.trace import compare_chunk_sizes, load_trace
+from lab.simulate.replay import replay_case, save_pool_dump
+from lab.simulate.replay.block_sizes import compare_chunk_sizes, load_trace
 
 ROOT = Path(__file__).parent.parent / "ground_truth"
 KIB = 1024
@@ -243,7 +243,7 @@ def test_neither_log_nor_trace(tmp_path: Path) -> None:
 
 def test_imports_are_light() -> None:
     heavy = "pandas", "scipy", "matplotlib", "simpy", "pyarrow", "rich.table", "lxml"
-    code = ("import sys, lab.cli, lab.replay, lab.replay_text, lab.trace\n"
+    code = ("import sys, lab.cli, lab.simulate.replay, lab.report.replay_tables, lab.simulate.replay.block_sizes\n"
             f"print([name for name in {heavy!r} if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lab.model.restore import RestoredThin, restore_pool
-from lab.model.thinpool import PoolConfig, PoolRefused, ThinPool
+from lab.model.pool.restore import RestoredThin, restore_pool
+from lab.model.pool.thinpool import PoolConfig, PoolRefused, ThinPool
 
 CHUNK = 65536
 CONFIG = PoolConfig(CHUNK, data_blocks=100, metadata_blocks=1000)

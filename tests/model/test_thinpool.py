@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lab.errors import InputError
-from lab.model.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
-from lab.model.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool
+from lab.model.metadata.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
+from lab.model.pool.thinpool import PoolConfig, PoolMode, PoolRefused, ThinPool
 
 CHUNK = 65536
 
@@ -410,7 +410,7 @@ def needed(pool: ThinPool) -> int:
 
 
 def assert_rules(pool: ThinPool, mib: float, tool: float, kernel: float) -> None:
-    """The table in the documentation of lab.model.metadata."""
+    """The table in the documentation of lab.model.metadata.metadata."""
     assert needed(pool) / (1 << 20) == pytest.approx(mib, rel=0.01)
     assert tool_rule_bytes(RULES_BYTES, CHUNK, len(pool.thins)) / needed(pool) == pytest.approx(tool, rel=0.015)
     assert kernel_rule_bytes(RULES_BYTES, CHUNK) / needed(pool) == pytest.approx(kernel, rel=0.015)

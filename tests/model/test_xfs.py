@@ -8,11 +8,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from lab.model.filesystem import BLOCK_BYTES
-from lab.model.free_space import FreeSpace
-from lab.model.xfs import COPY_WINDOW_BLOCKS, Xfs, _runs
-from lab.model.xfs_geometry import XfsGeometry, xfs_geometry
-from lab.model.xfs_log import CLEARED_AT_MOUNT_BYTES
+from lab.model.filesystems.filesystem import BLOCK_BYTES
+from lab.model.filesystems.free_space import FreeSpace
+from lab.model.filesystems.xfs import COPY_WINDOW_BLOCKS, Xfs, _runs
+from lab.model.filesystems.xfs_geometry import XfsGeometry, xfs_geometry
+from lab.model.filesystems.xfs_log import CLEARED_AT_MOUNT_BYTES
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from lab.errors import CommandFailed, RigError, StorageMismatch
-from lab.rig import drivers, pools
 from lab.rig.disks import VM_DISKS
 from lab.rig.machine import ReplayMachine
-from lab.scenario import StorageSpec
+from lab.rig.storages import drivers, pools
+from lab.scenario.scenario import StorageSpec
 
 TRANSCRIPTS = Path(__file__).with_name("transcripts")
 OPTIONS: dict[str, dict[str, object]] = {

@@ -1,0 +1,1 @@
+COMMON = ("loop-lvm", "direct-lvm", "overlay2-ext4")
