@@ -14,7 +14,7 @@ from lab.calibration.screening import screen
 from lab.calibration.times import Fit, Parameter, fit_times
 from lab.errors import InputError
 from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance, ScreenedEffect, Timing
-from lab.rig.identity import lab_ref
+from lab.runs.provenance import lab_ref
 from lab.runs.raw_timing import Took, read_timings
 from lab.runs.scenario import scenario_of
 from lab.runs.store import Row, Run

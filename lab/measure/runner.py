@@ -23,7 +23,7 @@ from lab.analysis.noise import FIRST_LOOK, Judgement, RepeatUntil, judge
 from lab.errors import CommandFailed, ConnectionLost, InputError, LabError
 from lab.rig import workloads
 from lab.rig.clock import compare_clocks, read_clocks
-from lab.rig.identity import Identity, identify, lab_ref
+from lab.rig.identity import Identity, identify
 from lab.rig.interrupts import Cleaned, cleaning_up
 from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
@@ -31,6 +31,7 @@ from lab.rig.storages import drivers, pools
 from lab.rig.vm.accelerator import as_begun, beyond_uml
 from lab.runs.asked import baseline_record, cell_records, drop_caches, scenario_ref
 from lab.runs.files import make_output_folder, told_as_output, write_atomically
+from lab.runs.provenance import lab_ref
 from lab.runs.raw_cell import read_raw_cell
 from lab.runs.records import MEASURED, CellResult, ClockCheck, Failure, MachineRecord, Manifest, SamplerCost
 from lab.runs.store import Row, RunWriter

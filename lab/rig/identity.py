@@ -1,15 +1,12 @@
-"""What is measured with what: versions, processor, emulation, and the lab's own commit."""
+"""What a run was measured with: versions, processor, emulation, as the machine shows itself."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 
 from lab.rig.machine import Machine
-from lab.runs.records import LabRef, Manifest
+from lab.runs.provenance import first_line
+from lab.runs.records import Manifest
 
 _PACKAGES = ("docker.io", "containerd", "runc", "lvm2", "dmsetup", "thin-provisioning-tools", "fio", "e2fsprogs",
              "xfsprogs")
@@ -60,23 +57,8 @@ def identify(machine: Machine, provided: Provided) -> Identity:
     versions = dict(line.split(" ", 1) for line in listed.splitlines() if line.count(" ") == 1)
     versions["kernel"] = machine.run(["uname", "-rv"]).stdout.strip()
     if provided.disks != "host":        # a user's host has none below it that this computer would know
-        versions["qemu"] = _first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
+        versions["qemu"] = first_line(["qemu-system-x86_64", "--version"]).removeprefix("QEMU emulator version ")
     if provided.uml_package is not None:
         versions["user-mode-linux"] = provided.uml_package
     model = machine.run(["grep", "-m1", "model name", "/proc/cpuinfo"], check=False).stdout.partition(":")[2].strip()
     return Identity(provided, model or "unknown", versions)
-
-
-def lab_ref() -> LabRef:
-    """Version and commit of the lab; the commit is null outside a checkout."""
-    here = ["git", "-C", str(Path(__file__).parent)]
-    commit = _first_line([*here, "rev-parse", "HEAD"]) or None
-    dirty = bool(_first_line([*here, "status", "--porcelain", "--untracked-files=no"])) if commit else None
-    return LabRef(version=version("thinpool-lab"), commit=commit, dirty=dirty)
-
-
-def _first_line(argv: list[str]) -> str:
-    if not shutil.which(argv[0]):
-        return ""
-    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
-    return lines[0] if lines else ""

@@ -25,9 +25,9 @@ from lab.model.parameters import Parameters, storage_kind
 from lab.model.times.device_time import JobCounts, JobTimes, LatencyEstimate
 from lab.readers.fio_job import parse_fio_jobs
 from lab.readers.image_archive import box_image, image_of
-from lab.rig.identity import lab_ref
 from lab.runs.asked import cell_records, scenario_ref
 from lab.runs.files import make_output_folder, told_as_output, write_atomically
+from lab.runs.provenance import lab_ref
 from lab.runs.records import SIMULATED, CellResult, Failure, MachineRecord, Manifest
 from lab.runs.store import Row, RunWriter
 from lab.scenario.order import Arms, Block, Job, plan_repetition

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.fleet_plans import footprint, kind, pool
+from helpers.fleet_plans import footprint, kind, pool, spec
 from scipy.stats import norm
 
 from lab.answers.plan.answers import days_of, risks

@@ -110,8 +110,8 @@ def test_no_module_gives_the_host_a_storage_command(module: Path) -> None:
 def test_only_the_rig_starts_processes() -> None:
     users = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
              if "subprocess" in path.read_text() and "import subprocess" in path.read_text()}
-    assert users <= {"rig/process.py", "rig/ssh.py", "rig/box.py", "rig/doctor.py", "rig/guest/sampler.py",
-                     "rig/identity.py", "rig/accelerator.py"}
+    assert users <= {"rig/process.py", "rig/ssh.py", "rig/vm/box.py", "rig/vm/doctor.py", "rig/guest/sampler.py",
+                     "rig/vm/accelerator.py", "runs/provenance.py"}
 
 
 def test_no_module_names_a_disk_by_its_kernel_name() -> None:

@@ -281,11 +281,11 @@ def test_text_is_added_at_the_end(tmp_path: Path) -> None:
 
 
 OWN_FOLDERS = {
-    "rig/vagrant.py": "the machine's own state folder",
-    "rig/images.py": "the lab's cache",
+    "rig/vm/vagrant.py": "the machine's own state folder",
+    "rig/own_host/images.py": "the lab's cache",
     "rig/workloads.py": "a cell's own folder, which is renamed when it is whole",
-    "readers/raw_trace.py": "the same",
-    "run_scenario.py": "a temporary folder",
+    "runs/raw_trace.py": "the same",
+    "runs/scenario.py": "a temporary folder",
 }
 
 

@@ -25,11 +25,12 @@ PARTS: tuple[type[Part], ...] = (StorageSpec, Throttle, MachineSpec, FioWorkload
 
 def arms_of(run: Run, scratch: Path) -> Arms:
     """What the run measured, out of its own folder."""
+    asked = {"repetitions": run.manifest.repetitions}      # which the command line may have set
     if run.manifest.baseline is None:
-        return Arms(scenario_of(run))
+        return Arms(scenario_of(run).model_copy(update=asked))
     shutil.copy(run.path / "baseline.yaml", scratch / "scenario.yaml")
     (scratch / "raw").symlink_to(run.path / "raw")
-    return Arms(scenario_of(run), scenario_of(Run(scratch, run.manifest)))
+    return Arms(scenario_of(run).model_copy(update=asked), scenario_of(Run(scratch, run.manifest)))
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)

@@ -1,7 +1,8 @@
 """A user's log -> answers: when the pool is full if it goes on as it did, and which size would keep the risk.
 
 Nothing of the model is in it: growth is drawn from the log (``lab.answers.forecast``).  So it knows what the host
-really does, and nothing of what it would do with another data block, another schedule of prunes, or twice the containers.
+really does, and nothing of what it would do with another data block, another schedule of prunes, or twice the
+containers.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Ensembles that were run before: what each variant of a plan's host asks for without bounds, day by day.
 
-Until a storage refuses something, or lets a writer wait, nobody on it can tell how large it is (``lab.answers.plan.host``).
-So what an unbounded host has asked for at most by some day says of every size whether it would have been enough until
-then, and whoever moves a slider only reads.
-
-A plan has two files: ``<plan>.parquet``, one row a variant, replication and day, in that order; and ``<plan>.json``,
-what it was made of.  Bytes are kept to seven digits, as float32.
+Until a storage refuses something, or lets a writer wait, nobody on it can tell how large it is
+(``lab.answers.plan.host``). So what an unbounded host has asked for at most by some day says of every size whether
+it would have been enough until then, and whoever moves a slider only reads. A plan has two files:
+``<plan>.parquet``, one row a variant, replication and day, in that order; and ``<plan>.json``, what it was made of.
+Bytes are kept to seven digits, as float32.
 """
 
 from __future__ import annotations

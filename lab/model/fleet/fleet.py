@@ -4,9 +4,9 @@ What one container holds at which age is a table that the exact model has filled
 counted who is there, and how old.  An arrival and a departure are SimPy events.  All that happens to a container in
 between waits in a heap (``fleet_work``) and is done before the next event looks at the levels.
 
-By the clock, as ``lab.model.container.host`` has it: dmeventd looks every 10 s and extends, of which only looks that can
-find something are done; a writer at a full pool waits a minute and fails; the daemon refuses containers and images while
-less than a tenth is free.  Logs grow evenly and are brought up to date at each sample.
+By the clock, as ``lab.model.container.host`` has it: dmeventd looks every 10 s and extends, of which only looks that
+can find something are done; a writer at a full pool waits a minute and fails; the daemon refuses containers and
+images while less than a tenth is free.  Logs grow evenly and are brought up to date at each sample.
 """
 
 from __future__ import annotations
