@@ -23,6 +23,7 @@ CHUNK_STEP_BYTES = 64 * 1024
 CHUNK_MAX_BYTES = 1024**3
 """A data block is at most this (thin-provisioning.rst)."""
 
+KIB, GIB = 1024, 1024**3
 _SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_UNIT = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]+)\s*")

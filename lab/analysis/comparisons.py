@@ -10,6 +10,7 @@ from lab.analysis import noise, stats
 from lab.analysis.verdicts import leader
 from lab.runs.records import RepeatRecord
 from lab.scenario.arms import BASELINE, CANDIDATE
+from lab.storages.catalogue import REFERENCE
 from lab.text import MIB, records, unique
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def usual_reference(frame: pd.DataFrame) -> str | None:
     if stats.has_arms(frame):
         return None
     labels = sorted(frame.loc[frame["metric"].isin(BANDWIDTHS), "label"].unique(), key=stats.rank)
-    return "overlay2-ext4" if "overlay2-ext4" in labels else str(labels[-1]) if labels else None
+    return REFERENCE if REFERENCE in labels else str(labels[-1]) if labels else None
 
 
 @dataclass(frozen=True)

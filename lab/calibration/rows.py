@@ -19,6 +19,7 @@ from lab.runs.store import Run
 from lab.scenario.arms import ARM
 from lab.scenario.phases import phase_name
 from lab.scenario.scenario import FioWorkload, Scenario
+from lab.storages.catalogue import STORAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,7 @@ def _surface(record: CellRecord, *, from_image: bool) -> Surface:
     chunk = record.options.get("chunk_size_bytes")
     if record.target == "volume":
         return Surface(None, "ext4", False)
-    return Surface(int(chunk) if chunk is not None else None, "xfs" if record.storage == "overlay2-xfs" else "ext4",
+    return Surface(int(chunk) if chunk is not None else None, STORAGES[record.storage].layers,
                    from_image)
 
 

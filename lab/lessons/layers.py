@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import stats
 from lab.lessons.told import drawing, median_text
 from lab.model.container.footprint import image_costs
-from lab.model.drivers.storage import build_storage
+from lab.model.drivers.face import build_storage
 from lab.model.filesystems.image_content import ImageContent, Kind
 from lab.model.parameters import Parameters
 from lab.readers.image_archive import image_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lab.analysis import stats
 from lab.analysis.facts import storages_of
 from lab.lessons.told import interval_text
-from lab.model.drivers.storage import LOOP_METADATA_BYTES
+from lab.model.drivers.loop_lvm import LOOP_METADATA_BYTES
 from lab.model.metadata.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
 from lab.model.pool.thinpool import PoolConfig, PoolMode, ThinPool
 from lab.model.pool.volume_group import VolumeGroup

@@ -11,7 +11,8 @@ from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.facts import KEPT_PHASES, facts_of, job_name
 from lab.lessons.figures.forest import COLOURS, Mark, forest, name_rows
 from lab.lessons.told import NOTHING, drawing, interval_of, median_of, median_text
-from lab.model.drivers.storage import Storage, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import Storage
 from lab.model.filesystems.image_content import ImageContent
 from lab.model.parameters import Parameters
 from lab.report import plots

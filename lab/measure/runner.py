@@ -27,7 +27,7 @@ from lab.rig.identity import Identity, identify
 from lab.rig.interrupts import Cleaned, cleaning_up
 from lab.rig.machine import RecordingMachine
 from lab.rig.provide import Provider, expected, open_machine, provider_name
-from lab.rig.storages import drivers, pools
+from lab.rig.storages import disks, face
 from lab.rig.vm.accelerator import as_begun, beyond_uml
 from lab.runs.asked import baseline_record, cell_records, drop_caches, scenario_ref
 from lab.runs.files import make_output_folder, told_as_output, write_atomically
@@ -198,7 +198,7 @@ class Runner:
     def _tear_down(self, vm_: Provider) -> None:
         began = time.monotonic()
         try:
-            pools.tear_down(vm_.machine, vm_.disks)
+            disks.tear_down(vm_.machine, vm_.disks)
         except CommandFailed as error:
             self._say(f"the storage could not be torn down; a fresh machine instead: {error}")
             self._restart(vm_)
@@ -213,9 +213,7 @@ class Runner:
         with (raw / "transcript.jsonl").open("w") as transcript:
             machine = RecordingMachine(vm_.machine, transcript)
             try:
-                pools.tear_down(machine, vm_.disks)
-                options = pools.build(machine, job.storage, vm_.disks)
-                _, daemon_seconds = drivers.start_daemon(machine, job.storage, options)
+                daemon_seconds = face.set_up(machine, job.storage, vm_.disks)
                 self._session.spend("daemon starts", daemon_seconds)
                 rows.append(self._setup_row(job, "daemon", "daemon_start", daemon_seconds, "s"))
                 for image in sorted({cell.workload.image for cell in self._cells_on(job)

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from lab.model.times.device_time import ServiceTimes
+from lab.storages.catalogue import STORAGES
 
 SCHEMA_VERSION = 1
 """Raised when a parameter's meaning changes; files of another version are refused."""
@@ -155,4 +156,4 @@ def storage_kind(storage: str) -> str:
     >>> storage_kind("direct-lvm-docker"), storage_kind("overlay2-xfs")
     ('direct-lvm', 'overlay2-xfs')
     """
-    return "direct-lvm" if storage.startswith("direct-lvm") else storage
+    return STORAGES[storage].service_times

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from lab.rig.machine import GUEST_FOLDER, Machine
-from lab.rig.storages import pools
-from lab.rig.storages.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds
+from lab.rig.storages.daemon import GUEST_TIMED, timed, timed_seconds
+from lab.rig.storages.face import refuse_other_mount, rig_face
 from lab.scenario.scenario import Cell
 
 OUTPUT_FOLDER = "/run/lab"
@@ -29,6 +29,7 @@ class Containers:
     def __init__(self, machine: Machine, cell: Cell, image: str) -> None:
         self._machine = machine
         self._cell = cell
+        self._face = rig_face(cell.storage.kind)
         self.image = image
         self.names: list[str] = []
         """Those that are there, in the order of their start."""
@@ -45,8 +46,8 @@ class Containers:
                 "/bin/sh", "-c", _IDLE,
             ], timeout=RUN_LIMIT_SECONDS)
             self.names.append(name)
-        if self._cell.storage.driver == "devicemapper":
-            refuse_other_mounts(self._machine, [self._layer_mount(self.names[0])], self._cell.storage)
+        if (mount := self._face.container_mount(self._machine, self.names[0])) is not None:
+            refuse_other_mount(self._machine, mount, self._cell.storage)
         return seconds
 
     def mounts(self, container: str) -> list[str]:
@@ -76,13 +77,11 @@ class Containers:
 
         Returns its seconds, and what it said of each place.
         """
-        storage = self._cell.storage
         if self._cell.target == "volume":
-            places = [pools.volumes_mount(storage)]
-        elif storage.driver == "overlay2":
-            places = [pools.DATA_ROOT]
+            places = [self._face.volumes_mount]
         else:
-            places = [self._layer_mount(name) for name in self.names]
+            own = [self._face.container_mount(self._machine, name) for name in self.names]
+            places = list(dict.fromkeys(mount or self._face.layers_mount or "" for mount in own))
         seconds = 0.0
         said: dict[str, str] = {}
         for place in places:
@@ -103,9 +102,3 @@ class Containers:
     def remove_image(self) -> float:
         """Removes the image.  Returns the seconds."""
         return timed(self._machine, ["docker", "rmi", "-f", self.image], timeout=RUN_LIMIT_SECONDS)
-
-    def _layer_mount(self, container: str) -> str:
-        """Where the daemon has mounted the container's device (``/proc/PID/root`` would be the machine's own)."""
-        full = self._machine.run(["docker", "inspect", "--format", "{{.Id}}", container]).stdout.strip()
-        mount = self._machine.run(["cat", f"{pools.DATA_ROOT}/image/devicemapper/layerdb/mounts/{full}/mount-id"])
-        return f"{pools.DATA_ROOT}/devicemapper/mnt/{mount.stdout.strip()}"

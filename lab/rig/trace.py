@@ -10,6 +10,7 @@ from lab.errors import RigError
 from lab.readers.dmsetup import ThinTable, parse_table_line
 from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine
+from lab.rig.storages.face import rig_face
 from lab.scenario.scenario import Cell
 
 FOLDER = "/run/lab-trace"
@@ -21,9 +22,9 @@ def traced_device(machine: Machine, cell: Cell, container: str, disks: Disks) ->
     """The device to trace; its thin device's name where it is one; and the byte that its trace counts from."""
     if cell.target == "volume":
         return disks.spare, None, disks.spare_offset_bytes
-    if cell.storage.driver == "overlay2":
+    name = rig_face(cell.storage.kind).container_device(machine, container)
+    if name is None:
         return disks.pool, None, disks.pool_offset_bytes
-    name = machine.run(["docker", "inspect", "--format", "{{.GraphDriver.Data.DeviceName}}", container]).stdout.strip()
     return f"/dev/mapper/{name}", name, 0
 
 

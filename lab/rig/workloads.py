@@ -24,8 +24,8 @@ from lab.rig import trace
 from lab.rig.containers import OUTPUT_FOLDER, PREFIX, RUN_LIMIT_SECONDS, Containers
 from lab.rig.disks import Disks
 from lab.rig.machine import GUEST_FOLDER, Machine, put
-from lab.rig.storages import pools
-from lab.rig.storages.drivers import GUEST_TIMED, timed, timed_seconds, timed_span
+from lab.rig.storages.daemon import GUEST_TIMED, timed, timed_seconds, timed_span
+from lab.rig.storages.face import rig_face
 from lab.runs.raw_trace import BLKPARSE_FILE, Traced, write_case
 from lab.scenario.phases import COMMAND, REMOVE, phase_name, step_phases
 from lab.scenario.scenario import Cell, CommandWorkload, FioWorkload, StepsWorkload, Workload
@@ -247,7 +247,7 @@ class CellDriver:
 
     def _thin_dump(self, file: str = "thin_dump.xml.gz") -> None:
         """The mappings of the whole pool, of a metadata snapshot: the pool goes on."""
-        if self._cell.storage.driver == "overlay2":
+        if not self._cell.storage.in_pool:
             return
         status = json.loads(self._boundaries[-1])["dmsetup"]
         pool = next(name for name, told in parse_first_status(status).items() if isinstance(told, PoolStatus))
@@ -273,12 +273,13 @@ class CellDriver:
 
 def sampler_places(cell: Cell, disks: Disks) -> list[str]:
     """The sampler's arguments: which disks and mount points to read for this storage."""
+    face = rig_face(cell.storage.kind)
     places = ["--disk", f"pool={disks.pool}", "--disk", f"spare={disks.spare}",
-              "--mount", f"volumes={pools.volumes_mount(cell.storage)}"]
-    if (layers := pools.layers_mount(cell.storage)) is not None:
+              "--mount", f"volumes={face.volumes_mount}"]
+    if (layers := face.layers_mount) is not None:
         places += ["--mount", f"layers={layers}"]
-    if cell.storage.storage == "loop-lvm":
-        places += ["--loops", f"{pools.DATA_ROOT}/devicemapper/devicemapper"]
+    if face.loop_folder is not None:
+        places += ["--loops", face.loop_folder]
     return places
 
 

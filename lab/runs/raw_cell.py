@@ -20,7 +20,7 @@ from lab.readers.pool_block import block_bytes
 from lab.readers.proc import parse_diskstats, parse_meminfo
 from lab.runs.records import MEASURED
 from lab.scenario.arms import ARM
-from lab.scenario.scenario import driver_of
+from lab.storages.catalogue import find_storage
 from lab.units import METADATA_BLOCK_BYTES
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) ->
     that is none.
     """
     told = _json(folder / "cell.json")
-    driver_of(told["kind"], where=str(folder / "cell.json"))
+    find_storage(told["kind"], where=str(folder / "cell.json"))
     keys = {"run": run, "cell": told["cell"], "storage": told["storage"], "target": told["target"],
             "workload": told["workload"], "repetition": repetition, "arm": arm, "source": MEASURED}
     boundaries = list(_lines(folder / "boundaries.jsonl.gz"))
@@ -115,10 +115,10 @@ def space_of(sample: Mapping[str, Any], kind: str, chunk_size_bytes: int | None)
         used = (mount["blocks"] - mount["free_blocks"]) * mount["block_bytes"]
         if name == "volumes":
             values["volume_used"] = used
-        elif driver_of(kind) == "overlay2":
+        elif find_storage(kind).pool is None:
             values["storage_used"] = used
             values["inodes_used"] = mount["files"] - mount["free_files"]
-    if driver_of(kind) == "devicemapper" and sample.get("dmsetup"):
+    if find_storage(kind).pool is not None and sample.get("dmsetup"):
         values |= _pool_space(sample["dmsetup"], chunk_size_bytes)
     for name, allocated in sample.get("loops", {}).items():
         values[f"loop_{name}_allocated"] = allocated

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.errors import ReaderError
 from lab.readers.text_file import load_text
-from lab.scenario.scenario import driver_of
+from lab.storages.catalogue import find_storage
 
 _MIB = 1024**2
 _IN_A_CONTAINER = ("write", "update", "small_files", "delete")
@@ -31,7 +31,7 @@ def read_timings(folder: Path, containers: int) -> list[Took]:
     try:
         texts = [load_text(path, str(path)) for path in (folder / "cell.json", folder / "boundaries.jsonl.gz")]
         told, records = json.loads(texts[0]), [json.loads(line) for line in texts[1].splitlines()]
-        mapper = driver_of(str(told["kind"]), where=str(folder / "cell.json")) == "devicemapper"
+        mapper = find_storage(str(told["kind"]), where=str(folder / "cell.json")).pool is not None
         return list(_timings(told, records, containers, mapper=mapper))
     except (ReaderError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ReaderError(f"the cell's times cannot be read: {error!r}", where=str(folder)) from None

@@ -46,7 +46,6 @@ from lab.scenario.steps import Write as Write
 from lab.scenario.storage import LABEL
 from lab.scenario.storage import StorageSpec as StorageSpec
 from lab.scenario.storage import Throttle as Throttle
-from lab.scenario.storage import driver_of as driver_of
 from lab.scenario.yaml_text import as_input_error, check_keys, parse, problem, read_text, show
 from lab.storages.metadata_size import kernel_rule_bytes
 from lab.units import format_bytes

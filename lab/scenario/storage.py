@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, StrictBool, StrictInt, ValidationInfo, model_validator
 
-from lab.errors import InputError
 from lab.scenario.steps import KiB, Part, Size, TiB
 from lab.scenario.yaml_text import check_keys, problem, show
+from lab.storages.catalogue import STORAGES
+from lab.storages.kind import Pool, StorageKind
 from lab.units import CHUNK_MAX_BYTES, CHUNK_STEP_BYTES, format_bytes
 
-Storage = Literal["loop-lvm", "direct-lvm", "direct-lvm-docker", "overlay2-ext4", "overlay2-xfs"]
-
 LABEL = r"^[a-z0-9][a-z0-9-]{0,40}$"
-
-_LVM_DEFAULTS: dict[str, int] = {"data_percent": 95, "metadata_percent": 1,
-                                 "autoextend_threshold": 80, "autoextend_percent": 20}
-_STORAGE_DEFAULTS: dict[str, dict[str, int]] = {
-    "loop-lvm": {"chunk_size": 64 * KiB},
-    "direct-lvm": {"chunk_size": 512 * KiB, **_LVM_DEFAULTS},
-    "direct-lvm-docker": {**_LVM_DEFAULTS, "force": False},
-    "overlay2-ext4": {},
-    "overlay2-xfs": {},
-}
-"""The options that a storage takes besides label, discard and throttle, with their defaults."""
-
-_FIXED_CHUNK_BYTES = {"direct-lvm-docker": 512 * KiB}
-"""Storages whose data block nobody chooses: the daemon's own set-up always takes 512 KiB."""
-
-
-def driver_of(storage: str, *, where: str | None = None) -> Literal["devicemapper", "overlay2"]:
-    """Docker's storage driver for a storage's name.
-
-    Raises InputError for a name that is none; ``where`` is the file that has it.
-    """
-    if storage not in _STORAGE_DEFAULTS:
-        raise InputError(f"no storage is named {show(storage)}", where=where,
-                         remedy=f"the storages are {', '.join(_STORAGE_DEFAULTS)}")
-    return "overlay2" if storage.startswith("overlay2") else "devicemapper"
-
 
 NEVER_EXTENDED = 100
 """The threshold of autoextend, in percent, that turns it off."""
@@ -72,7 +45,7 @@ class Throttle(Part):
 class StorageSpec(Part):
     """A storage with its effective options; None where an option does not apply."""
 
-    storage: Storage
+    storage: str
     label: str = Field(pattern=LABEL)
     chunk_size_bytes: Size | None = Field(default=None, alias="chunk_size")
     data_percent: StrictInt | None = Field(default=None, ge=1, le=99)
@@ -92,14 +65,24 @@ class StorageSpec(Part):
         return 0 if self.autoextend_threshold == NEVER_EXTENDED else self.autoextend_percent or 0
 
     @property
-    def driver(self) -> Literal["devicemapper", "overlay2"]:
+    def kind(self) -> StorageKind:
+        """What the storage is."""
+        return STORAGES[self.storage]
+
+    @property
+    def driver(self) -> str:
         """Docker's storage driver."""
-        return driver_of(self.storage)
+        return self.kind.driver
+
+    @property
+    def in_pool(self) -> bool:
+        """Whether containers' layers are thin devices of a pool."""
+        return self.kind.pool is not None
 
     @property
     def on_lvm(self) -> bool:
         """Whether LVM made the pool: it takes the whole pool disk, and dmeventd watches it."""
-        return self.storage.startswith("direct-lvm")
+        return self.kind.pool is Pool.LVM
 
     @model_validator(mode="before")
     @classmethod
@@ -112,22 +95,22 @@ class StorageSpec(Part):
         if "chunk_size_bytes" in given:
             given["chunk_size"] = given.pop("chunk_size_bytes")
         given = {key: value for key, value in given.items() if value is not None}
-        storage = given.get("storage")
-        if not isinstance(storage, str) or storage not in _STORAGE_DEFAULTS:
-            return {"label": "x", **given}      # the complaint is about the storage
-        defaults = _STORAGE_DEFAULTS[storage]
-        takes = ["label", "discard", "throttle", *defaults]
-        if given.get("chunk_size") == _FIXED_CHUNK_BYTES.get(storage):      # a spec read back
-            given.pop("chunk_size", None)
+        name = given.get("storage")
+        if not isinstance(name, str) or name not in STORAGES:
+            raise problem(f"{show(name)} is not one of {', '.join(map(repr, STORAGES))}", key="storage")
+        kind = STORAGES[name]
+        takes = ["label", "discard", "throttle", *kind.options]
+        fixed = kind.fixed_chunk_bytes
+        if fixed is not None and given.get("chunk_size") == fixed:      # a spec read back
+            del given["chunk_size"]
         for key in given:
             if key != "storage" and key not in takes:
-                raise problem(f"{key} {show(given[key])} does not apply to {storage}; it takes {', '.join(takes)}",
+                raise problem(f"{key} {show(given[key])} does not apply to {name}; it takes {', '.join(takes)}",
                               key=key)
-        filled = {"label": storage, **defaults, **given}
-        if "chunk_size" not in given and "chunk_size" in defaults:
-            filled["chunk_size"] = f"{defaults['chunk_size']}B"
-        if storage in _FIXED_CHUNK_BYTES:
-            filled["chunk_size"] = f"{_FIXED_CHUNK_BYTES[storage]}B"
+        filled = {"label": name, **kind.options, **given}
+        chunk_bytes = fixed if fixed is not None else kind.options.get("chunk_size")
+        if "chunk_size" not in given and chunk_bytes is not None:
+            filled["chunk_size"] = f"{chunk_bytes}B"
         return filled
 
     @model_validator(mode="after")

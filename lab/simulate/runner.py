@@ -18,7 +18,8 @@ from pathlib import Path
 
 from lab.errors import InputError
 from lab.model.container.host import CellFailed, Host, PhaseRecord, Process
-from lab.model.drivers.storage import Levels, PoolFull, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import Levels, PoolFull
 from lab.model.filesystems.image_content import ImageContent
 from lab.model.filesystems.xfs_geometry import LARGEST_CHUNK_BYTES
 from lab.model.parameters import Parameters, storage_kind

@@ -19,7 +19,7 @@ from lab.model.metadata.metadata import empty_pool_blocks
 from lab.readers.thin_dump import read_thin_dump
 from lab.rig.disks import VM_DISKS
 from lab.rig.machine import Machine, put
-from lab.rig.storages.pools import tear_down
+from lab.rig.storages.disks import tear_down
 from lab.rig.vm.accelerator import AUTO, TCG, UML, choose
 from lab.rig.vm.vagrant import vm
 from lab.scenario.scenario import MachineSpec

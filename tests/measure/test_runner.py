@@ -95,9 +95,9 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
                "metric": "duration", "value": rig.duration(arm, repetition), "unit": "s", "source": MEASURED}
         return CellRows([row], [{**row, "t_seconds": 0.0}], [], [])
 
-    def build(*arguments: object) -> list[str]:
+    def set_up(*arguments: object) -> float:
         rig.builds += 1
-        return []
+        return 2.0
 
     monkeypatch.setattr(runner.Runner, "_run_blocks", run_blocks)
     monkeypatch.setattr(runner.Runner, "_run_cell", remember)
@@ -106,9 +106,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(runner, "read_raw_cell", read)
     monkeypatch.setattr(runner, "compare_clocks", lambda machine, began: runner.ClockCheck(
         at_utc="2024-11-07T10:00:00Z", guest_seconds=1.0, host_seconds=1.0, drift=0.0))
-    monkeypatch.setattr(runner.pools, "build", build)
-    monkeypatch.setattr(runner.pools, "tear_down", lambda *arguments: None)
-    monkeypatch.setattr(runner.drivers, "start_daemon", lambda *arguments: (None, 2.0))
+    monkeypatch.setattr(runner.disks, "tear_down", lambda *arguments: None)
+    monkeypatch.setattr(runner.face, "set_up", set_up)
     monkeypatch.setattr(runner.workloads, "load_image", lambda machine, image: 3.0)
     monkeypatch.setattr(runner.workloads, "CellDriver", Driver)
     return rig

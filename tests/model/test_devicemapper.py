@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.model.drivers.devicemapper import ROOT, DeviceMapper
-from lab.model.drivers.storage import MOUNT_POINTS, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import MOUNT_POINTS
 from lab.model.pool.thinpool import PoolConfig, ThinPool
 from lab.readers.image_archive import box_image
 from lab.readers.thin_dump import DumpedThin, read_thin_dump

@@ -11,7 +11,7 @@ import pytest
 from lab.model.container.footprint import Footprint, act, container_footprint, image_costs, total_of
 from lab.model.container.host import Host
 from lab.model.container.schedule import Action, alone
-from lab.model.drivers.storage import build_storage
+from lab.model.drivers.face import build_storage
 from lab.model.fleet.arrivals import DAY_SECONDS, every
 from lab.model.fleet.distributions import Constant, Distribution, LogNormal, stream
 from lab.model.fleet.fleet import Fleet

@@ -10,7 +10,8 @@ from helpers.schedules import phases_of
 from lab.model.container.footprint import Amount, Footprint, container_footprint, image_costs, total_of
 from lab.model.container.host import Host
 from lab.model.container.schedule import Action, Schedule, alone
-from lab.model.drivers.storage import Storage, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import Storage
 from lab.model.filesystems.image_content import ImageContent
 from lab.model.filesystems.xfs_space import NoRoom
 from lab.model.fleet.plan import capacity_of

@@ -9,7 +9,8 @@ import pytest
 
 from lab.model.container.host import NO_SPACE_SECONDS, CellFailed, Host
 from lab.model.drivers.devicemapper import DeviceMapper
-from lab.model.drivers.storage import Refused, Storage, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import Refused, Storage
 from lab.model.filesystems.ext4 import Ext4
 from lab.model.parameters import Timing
 from lab.model.pool.thinpool import PoolConfig, ThinPool

@@ -16,7 +16,7 @@ import pytest
 from lab.errors import CommandFailed, RigError, StorageMismatch
 from lab.rig.disks import VM_DISKS
 from lab.rig.machine import ReplayMachine
-from lab.rig.storages import drivers, pools
+from lab.rig.storages.face import set_up
 from lab.scenario.scenario import StorageSpec
 
 TRANSCRIPTS = Path(__file__).with_name("transcripts")
@@ -39,9 +39,7 @@ def transcript(storage: str, change: Callable[[dict[str, Any]], None] | None = N
 
 
 def provision(machine: ReplayMachine, spec: StorageSpec) -> None:
-    pools.tear_down(machine, VM_DISKS)
-    options = pools.build(machine, spec, VM_DISKS)
-    drivers.start_daemon(machine, spec, options)
+    set_up(machine, spec, VM_DISKS)
 
 
 def spec(storage: str, **options: object) -> StorageSpec:

@@ -12,7 +12,7 @@ import pytest
 from lab.errors import InputError, ReaderError
 from lab.runs.raw_cell import read_raw_cell, space_of
 from lab.runs.raw_timing import read_timings
-from lab.scenario.scenario import driver_of
+from lab.storages.catalogue import find_storage
 
 KIB, MIB = 1024, 1024**2
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\nDirty: 8 kB\n"
@@ -97,7 +97,7 @@ def test_a_pool_whose_blocks_are_not_those_that_the_cell_tells_is_refused(tmp_pa
 @pytest.mark.parametrize("kind", ["btrfs", "overlay2-zfs", ""])
 def test_a_storage_that_is_not_known_is_refused_by_its_name_and_taken_for_no_other(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InputError, match=f"no storage is named '{kind}' .the storages are loop-lvm, direct-lvm"):
-        driver_of(kind)
+        find_storage(kind)
     write_cell(tmp_path, [sample(9, 4), sample(13, 8)], [])
     path = tmp_path / "cell.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind}))

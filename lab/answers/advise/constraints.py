@@ -21,7 +21,6 @@ from lab.answers.advise.profile import Backing, Distribution, Profile
 from lab.answers.advise.versions import older, parse_version
 from lab.scenario.scenario import Target
 from lab.scenario.steps import Part
-from lab.scenario.storage import Storage
 from lab.scenario.yaml_text import parse
 
 RULES_FILE = "constraints.yaml"
@@ -106,7 +105,7 @@ class Rule(Part):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")
     effect: Effect
-    storages: tuple[Storage, ...] = Field(min_length=1)
+    storages: tuple[str, ...] = Field(min_length=1)
     target: Target | None = None
     """Only where the data go there; both by default."""
     when: When = When()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from lab.runs.records import CellRecord
 from lab.scenario.scenario import StorageSpec, Target
 from lab.scenario.steps import KiB
 
-Level = Literal["block level", "file level"]
+Level = str
 
 
 def _spec(storage: str, label: str | None = None, *, chunk_size_bytes: int | None = None,
@@ -49,7 +48,7 @@ class Option:
     @property
     def level(self) -> Level:
         """Whether the driver works on blocks or on files."""
-        return "file level" if self.spec.driver == "overlay2" else "block level"
+        return f"{self.spec.kind.granularity} level"
 
     @property
     def words(self) -> str:

@@ -27,6 +27,7 @@ from lab.model.pool.volume_group import EXTENT_BYTES, VolumeGroup
 from lab.readers.image_archive import image_of
 from lab.scenario.scenario import StorageSpec
 from lab.scenario.steps import UPDATE_STEP_BYTES, AnyStep, Log, SmallFiles, Update, Write
+from lab.storages.kind import Pool
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 UNBOUNDED_BYTES = 2**50
@@ -70,7 +71,7 @@ def unbounded_host(plan: PlanFile, variant: Variant, parameters: Parameters) -> 
 
     Raises InputError where the exact model cannot do a workload's steps, or an image does not fit.
     """
-    pool = variant.spec.driver == "devicemapper"
+    pool = variant.spec.in_pool
     data_bytes, metadata_bytes = planned_sizes(plan)
     empty = empty_storage(variant.spec, data_bytes, metadata_bytes if pool else 0, parameters)
     capacity = Capacity(variant.spec, UNBOUNDED_BYTES, UNBOUNDED_BYTES if pool else 0,
@@ -107,7 +108,7 @@ def empty_storage(spec: StorageSpec, data_bytes: int, metadata_bytes: int, param
     A larger pool has more bitmaps in its metadata, and larger metadata a larger reserve.
     """
     disk = max(_SMALLEST_DISK_BYTES, data_bytes * 100 // (spec.data_percent or 100) + 2 * EXTENT_BYTES)
-    if spec.storage == "loop-lvm":       # which the model has with the sizes of Docker's defaults only
+    if spec.kind.pool is Pool.LOOP:     # which the model has with the sizes of Docker's defaults only
         spec = StorageSpec.model_validate({"storage": "direct-lvm", "chunk_size": spec.chunk_size_bytes})
     bare = _without_reserve(spec, disk, parameters.log)
     return replace(bare, metadata_bytes=bare.metadata_bytes + reserve_bytes(metadata_bytes))
@@ -161,7 +162,7 @@ def _class(plan: PlanFile, work: Containers, variant: Variant, parameters: Param
     image = image_of(work)
     schedule = without_idle_pushes(alone(work.steps, parameters.timing))
     volume = work.on_volume or variant.on_volumes
-    trims = variant.trim_seconds is not None and variant.spec.driver == "devicemapper"
+    trims = variant.trim_seconds is not None and variant.spec.in_pool
     factors = _factors(work.size, plan.seed)
     number = plan.workload.index(work)
     if factors[-1] > MAX_FACTOR:

@@ -16,6 +16,7 @@ from lab.answers.plan.answers import LEVEL
 from lab.answers.plan.ensemble import Peaks, Replication
 from lab.answers.plan.host import DAY_SECONDS, Variant, as_planned
 from lab.answers.plan.plan_file import PlanFile
+from lab.storages.catalogue import REFERENCE
 from lab.units import format_bytes
 
 CHUNKS = tuple(kibibytes * 1024 for kibibytes in (64, 128, 256, 512, 1024))
@@ -41,12 +42,12 @@ def variants(plan: PlanFile) -> tuple[Variant, ...]:
         found.append(replace(base, name="volumes for all that writes", on_volumes=True))
     if not plan.is_pool and any(one.log_bytes_per_day for one in plan.workload):
         found.append(replace(base, name="another log driver", logs=False))
-    if plan.is_pool and plan.storage.storage != "direct-lvm-docker":        # its data block is nobody's choice
+    if plan.is_pool and plan.storage.kind.fixed_chunk_bytes is None:
         found += [replace(base, name=f"{CHUNK}{format_bytes(chunk)}",
                           spec=base.spec.model_copy(update={"chunk_size_bytes": chunk}))
                   for chunk in CHUNKS if chunk != base.spec.chunk_size_bytes]
     if plan.is_pool:
-        other = type(base.spec).model_validate({"storage": "overlay2-ext4"})
+        other = type(base.spec).model_validate({"storage": REFERENCE})
         found.append(replace(base, name=FILE_SYSTEM, spec=other, trim_seconds=None))
     return tuple(found)
 

@@ -161,7 +161,7 @@ class PlanFile(Part):
     @property
     def is_pool(self) -> bool:
         """Whether the storage is a thin pool."""
-        return self.storage.driver == "devicemapper"
+        return self.storage.in_pool
 
     @property
     def risk(self) -> float:

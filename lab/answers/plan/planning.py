@@ -270,6 +270,6 @@ def group_for(found: Answers) -> VolumeGroup | None:
         grown = -(-grown * (100 + percent) // 100)
     by_rule = kernel_rule_bytes(grown * EXTENT_BYTES, spec.chunk_size_bytes or 1)
     metadata = max(found.metadata.wanted, whole_extents(by_rule)) // EXTENT_BYTES
-    if spec.storage == "direct-lvm-docker":
+    if spec.kind.pool_made_by == "Docker":
         return sizing.whole_percents(data, metadata, percent)
     return VolumeGroup(grown + 2 * metadata, data, metadata)

@@ -89,7 +89,7 @@ class Demand:
     @property
     def is_pool(self) -> bool:
         """Whether the storage is a thin pool."""
-        return self.variant.spec.driver == "devicemapper"
+        return self.variant.spec.in_pool
 
 
 @dataclass(frozen=True)

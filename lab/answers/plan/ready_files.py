@@ -27,7 +27,7 @@ def ready_files(found: Answers) -> dict[str, str]:
     files = {DAEMON: daemon_json(found, group)}
     if found.alerts:
         files[ALERTS] = alerts_yaml(found)
-    if group is not None and found.plan.storage.storage == "direct-lvm":
+    if group is not None and found.plan.storage.kind.pool_made_by == "the lab":
         files |= {SCRIPT: script(found, group), PROFILE_FILE: profile(found.plan.storage)}
     return files
 
@@ -98,7 +98,7 @@ def _options(found: Answers, group: VolumeGroup | None) -> list[str]:
     if not plan.is_pool:
         return []
     least = f"dm.min_free_space={plan.pool.min_free_space_percent}%"
-    if spec.storage == "direct-lvm":
+    if spec.kind.pool_made_by == "the lab":
         return [f"dm.thinpooldev=/dev/mapper/{VOLUME_GROUP}-{POOL}", "dm.use_deferred_removal=true",
                 "dm.use_deferred_deletion=true", least]
     if group is not None:       # the daemon lays the disk out by whole percents, and the group's are such

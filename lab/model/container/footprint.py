@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lab.model.container.schedule import Action, Schedule
-from lab.model.drivers.storage import Levels, Running, Storage, build_storage
+from lab.model.drivers.face import build_storage
+from lab.model.drivers.storage import Levels, Running, Storage
 from lab.model.filesystems.image_content import ImageContent
 from lab.model.parameters import LogCosts
 from lab.scenario.scenario import StorageSpec
@@ -107,7 +108,7 @@ def container_footprint(spec: StorageSpec, pool_disk_bytes: int, image: ImageCon
     if not schedule or schedule[0].kind != "start":
         raise ValueError(f"a schedule of {[action.name for action in schedule[:3]]}; one that begins with start "
                          "expected")
-    count = copies or (POOL_COPIES if spec.driver == "devicemapper" else OVERLAY_COPIES)
+    count = copies or (POOL_COPIES if spec.in_pool else OVERLAY_COPIES)
 
     def each(actions: Schedule) -> list[list[Amount]]:
         return _each_of(spec, pool_disk_bytes, image, actions, volume, costs, seed, FIRST + count)

@@ -16,20 +16,13 @@ from lab.model.filesystems.file_work import Done, FileWork, log_line_bytes
 from lab.model.filesystems.filesystem import FileSystem, blocks_of
 from lab.model.filesystems.image_content import ImageContent
 from lab.model.filesystems.job_counts import Surface
-from lab.model.filesystems.xfs import Xfs
-from lab.model.filesystems.xfs_geometry import xfs_geometry
-from lab.model.parameters import LogCosts
 from lab.model.pool.min_free_space import MIN_FREE_PERCENT, least_free_blocks
 from lab.model.pool.thin_disk import PoolFull, ThinDisk
-from lab.model.pool.thinpool import PoolConfig, PoolMode, ThinPool
+from lab.model.pool.thinpool import PoolMode, ThinPool
 from lab.model.pool.volume_group import VolumeGroup
 from lab.scenario.scenario import StorageSpec
 from lab.scenario.steps import AnyStep, Delete, Log, SmallFiles, Update, Write
 from lab.units import METADATA_BLOCK_BYTES
-
-GIB = 1024**3
-LOOP_DATA_BYTES, LOOP_METADATA_BYTES = 100 * GIB, 2 * GIB
-"""``dm.loopdatasize`` and ``dm.loopmetadatasize`` by default."""
 
 MOUNT_POINTS = ("usr", "opt/lab", "run/lab")
 """What the lab mounts into every container."""
@@ -150,7 +143,7 @@ class Storage:
         """What a job of fio in the container meets."""
         if running.volume:
             return Surface(None, "ext4", from_image=False)
-        return Surface(self.spec.chunk_size_bytes, "xfs" if self.spec.storage == "overlay2-xfs" else "ext4",
+        return Surface(self.spec.chunk_size_bytes, self.spec.kind.layers,
                        from_image=True)
 
     # -- work -------------------------------------------------------------------------------------------
@@ -258,29 +251,6 @@ class Storage:
         return pool.resize_data(self.group.data_bytes // pool.chunk_size_bytes)
 
 
-def build_storage(spec: StorageSpec, pool_disk_bytes: int, costs: LogCosts | None = None) -> Storage:
-    """A storage just set up, without images."""
-    volumes = Ext4()
-    if spec.driver == "overlay2":
-        below: FileSystem = Ext4(discard=spec.discard) if spec.storage == "overlay2-ext4" else Xfs(
-            xfs_geometry(pool_disk_bytes, None), _nowhere, _nowhere, costs=costs, discard=spec.discard)
-        return Storage(spec, volumes, below, overlay=Overlay2(below))
-    chunk = spec.chunk_size_bytes or 0
-    group: VolumeGroup | None = None
-    if spec.on_lvm:
-        group = VolumeGroup.on_disk(pool_disk_bytes, spec.data_percent or 0, spec.metadata_percent or 0)
-        data_bytes, metadata_bytes = group.data_bytes, group.metadata_bytes
-    else:
-        data_bytes, metadata_bytes = LOOP_DATA_BYTES, LOOP_METADATA_BYTES
-    pool = ThinPool(PoolConfig.from_sizes(chunk, data_bytes, metadata_bytes, ["skip_block_zeroing"]))
-    mapper = DeviceMapper(pool, discard=spec.discard, costs=costs)
-    return Storage(spec, volumes, volumes if spec.on_lvm else Ext4(), mapper=mapper, group=group)
-
-
-def _nowhere(offset_bytes: int, length_bytes: int) -> None:
-    """Where the blocks of a file system go that nothing below counts."""
-
-
 def _check_free(pool: ThinPool) -> None:
     """Raises Refused as the daemon does before it makes a device."""
     sides = [("pool", pool.free_data_blocks, pool.data_blocks)]
@@ -292,4 +262,4 @@ def _check_free(pool: ThinPool) -> None:
             raise Refused(f"less than {MIN_FREE_PERCENT} % of the {name} is free")
 
 
-__all__ = ["Levels", "PoolFull", "Refused", "Running", "Storage", "build_storage"]
+__all__ = ["Levels", "PoolFull", "Refused", "Running", "Storage"]

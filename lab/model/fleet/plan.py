@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.model.container.footprint import Amount, Footprint
-from lab.model.drivers.storage import build_storage
+from lab.model.drivers.face import build_storage
 from lab.model.fleet.arrivals import Arrivals
 from lab.model.fleet.distributions import Distribution, check_not_negative, check_positive
 from lab.model.parameters import LogCosts

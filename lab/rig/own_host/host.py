@@ -38,8 +38,8 @@ from lab.rig.own_host.host_check import (
 )
 from lab.rig.own_host.images import images_for, install_images
 from lab.rig.ssh import SshMachine
-from lab.rig.storages import pools
-from lab.rig.storages.drivers import daemon_without_network
+from lab.rig.storages import disks as ground
+from lab.rig.storages.daemon import daemon_without_network
 from lab.scenario.scenario import HostSpec, Throttle
 
 LOCK = "/run/lock/thinpool-lab.lock"
@@ -150,7 +150,7 @@ class Host:
         self._prepare(images)
         if not allowed.disk.partitions:
             self._cut(allowed.disk, marker)
-        pools.tear_down(self.machine, self.disks)
+        ground.tear_down(self.machine, self.disks)
         return seconds
 
     def abandon(self) -> None:
@@ -279,7 +279,7 @@ class Host:
             return      # it ended before the marker was there, and so before anything else was
         marker = self._marker()
         if self._look_for_own(marker):
-            pools.tear_down(machine, self.disks)
+            ground.tear_down(machine, self.disks)
             if not self._look_for_own(marker):
                 raise RigError(f"{path} does not carry the lab's partition table any more")
             machine.run(["wipefs", "-a", "-q", self.disks.pool, self.disks.spare])
@@ -294,7 +294,7 @@ class Host:
         machine.run(["systemctl", "daemon-reload"])
         if "/etc/docker/key.json" in marker.absent:
             machine.run(["rm", "-f", "/etc/docker/key.json"])
-        self._empty_folders([folder for folder in ("/etc/docker", pools.DATA_ROOT) if folder in marker.absent])
+        self._empty_folders([folder for folder in ("/etc/docker", ground.DATA_ROOT) if folder in marker.absent])
         for unit, (active, enabled) in marker.units.items():
             if enabled == "enabled":
                 machine.run(["systemctl", "enable", "--quiet", unit])

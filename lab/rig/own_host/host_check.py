@@ -16,7 +16,7 @@ from typing import Any
 
 from lab.errors import RigError
 from lab.rig.machine import GUEST_FOLDER, Machine
-from lab.rig.storages.pools import DATA_ROOT, PROFILE, VOLUME_GROUP
+from lab.rig.storages.disks import DATA_ROOT, PROFILE, VOLUME_GROUP
 from lab.scenario.scenario import HostSpec
 
 MARKER = "/var/lib/thinpool-lab/owner"

@@ -27,7 +27,7 @@ from lab.rig.identity import Provided
 from lab.rig.machine import GUEST_FOLDER, put
 from lab.rig.process import call
 from lab.rig.ssh import SshMachine, sweep_sockets
-from lab.rig.storages.drivers import daemon_without_network
+from lab.rig.storages.daemon import daemon_without_network
 from lab.rig.vm.accelerator import UML, choose
 from lab.rig.vm.box import VAGRANT_FOLDER, install_box
 from lab.rig.vm.throttle import throttled, throttled_in_guest

@@ -1,68 +1,41 @@
-"""Building and tearing down what a storage stands on, inside the machine.
-
-Every storage has the pool disk for its layers and the spare disk, ext4, for
-volumes; both are equal, and known by their serial numbers (`Disks`).
-"""
+"""direct-lvm in a machine: LVM's thin pool on the whole pool disk, made by the commands of Docker's documentation."""
 
 from __future__ import annotations
 
 from lab.errors import StorageMismatch
+from lab.readers.docker_info import DockerInfo
 from lab.readers.lvm import LogicalVolume, VolumeGroup, parse_lvs, parse_vgs
 from lab.rig.disks import Disks
-from lab.rig.machine import GUEST_FOLDER, Machine
+from lab.rig.machine import Machine
+from lab.rig.storages.devicemapper import DeviceMapperContainers, refuse_other_pool
+from lab.rig.storages.disks import DATA_ROOT, PROFILE, VOLUME_GROUP, mount_new
 from lab.scenario.scenario import StorageSpec
 
-DATA_ROOT = "/var/lib/docker"
-VOLUMES = f"{DATA_ROOT}/volumes"
-VOLUME_GROUP = "docker"
-PROFILE = "docker-thinpool"
 
-_EXT4 = ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]
-_XFS = ["mkfs.xfs", "-q", "-f", "-K", "-n", "ftype=1"]      # Docker refuses overlay2 on XFS without ftype
+class DirectLvm(DeviceMapperContainers):
+    """The daemon's own files and the volumes share the spare disk."""
 
+    layers_mount = None
+    volumes_mount = DATA_ROOT
+    loop_folder = None
 
-def tear_down(machine: Machine, disks: Disks) -> None:
-    """Takes every storage off the two disks: daemon, mounts, pools, signatures.  May be called at any time."""
-    machine.run(["bash", f"{GUEST_FOLDER}/tear-down.sh", DATA_ROOT, VOLUME_GROUP, disks.pool, disks.spare],
-                timeout=300)
+    def build(self, machine: Machine, spec: StorageSpec, disks: Disks) -> list[str]:
+        """A file system for the daemon, and a pool.  Returns the daemon's options."""
+        mount_new(machine, "ext4", disks.spare, DATA_ROOT)
+        options = self.pool_options(machine, spec, disks)
+        return [*options, "dm.mountopt=discard"] if spec.discard else options
 
+    def pool_options(self, machine: Machine, spec: StorageSpec, disks: Disks) -> list[str]:
+        """Makes the pool.  Returns the daemon's options for it."""
+        return _make_pool(machine, spec, disks)
 
-def build(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
-    """Makes the storage's disks ready for a daemon.  Returns the daemon's storage options.
-
-    Raises CommandFailed as the machine said it.
-    """
-    if storage.on_lvm:
-        _file_system_on(machine, _EXT4, disks.spare, DATA_ROOT)
-        set_up = _direct_lvm if storage.storage == "direct-lvm" else _by_docker
-        options = set_up(machine, storage, disks)
-        return [*options, "dm.mountopt=discard"] if storage.discard else options
-    file_system = _XFS if storage.storage == "overlay2-xfs" else _EXT4
-    online_discard = storage.discard and storage.driver == "overlay2"
-    _file_system_on(machine, file_system, disks.pool, DATA_ROOT, discard=online_discard)
-    _file_system_on(machine, _EXT4, disks.spare, VOLUMES)
-    if storage.storage == "loop-lvm":
-        return ["dm.mountopt=discard"] if storage.discard else []
-    return []
+    def read_back(self, machine: Machine, spec: StorageSpec, info: DockerInfo) -> None:
+        """Raises StorageMismatch unless daemon and LVM show the pool that was asked for."""
+        refuse_other_pool(spec, info, name="docker-thinpool", data_file=None)
+        _refuse_other_volume(machine, spec)
 
 
-def layers_mount(storage: StorageSpec) -> str | None:
-    """The mount point of the file system on the pool disk, or None where the pool takes the whole disk."""
-    return None if storage.on_lvm else DATA_ROOT
-
-
-def volumes_mount(storage: StorageSpec) -> str:
-    """The mount point of the file system on the spare disk."""
-    return DATA_ROOT if storage.on_lvm else VOLUMES
-
-
-def _file_system_on(machine: Machine, make: list[str], disk: str, mount: str, *, discard: bool = False) -> None:
-    machine.run([*make, disk], timeout=300)
-    machine.run(["mkdir", "-p", mount])
-    machine.run(["mount", *(["-o", "discard"] if discard else []), disk, mount])
-
-
-def _direct_lvm(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
+def _make_pool(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
     """Docker's manual procedure, step by step ("Configure direct-lvm mode manually")."""
     thinpool, metadata = f"{VOLUME_GROUP}/thinpool", f"{VOLUME_GROUP}/thinpoolmeta"
     machine.run(["pvcreate", "-y", disks.pool])
@@ -84,20 +57,7 @@ def _direct_lvm(machine: Machine, storage: StorageSpec, disks: Disks) -> list[st
             "dm.use_deferred_deletion=true"]
 
 
-def _by_docker(machine: Machine, storage: StorageSpec, disks: Disks) -> list[str]:
-    """The daemon's own set-up ("Allow Docker to configure direct-lvm mode").
-
-    The daemon looks for the disk's name in the output of lvmdiskscan, which knows no links.
-    """
-    disk = machine.run(["readlink", "-e", disks.pool]).stdout.strip()
-    return [f"dm.directlvm_device={disk}", f"dm.thinp_percent={storage.data_percent}",
-            f"dm.thinp_metapercent={storage.metadata_percent}",
-            f"dm.thinp_autoextend_threshold={storage.autoextend_threshold}",
-            f"dm.thinp_autoextend_percent={storage.autoextend_percent}",
-            f"dm.directlvm_device_force={'true' if storage.force else 'false'}"]
-
-
-def refuse_other_pool(machine: Machine, storage: StorageSpec) -> None:
+def _refuse_other_volume(machine: Machine, storage: StorageSpec) -> None:
     """Raises StorageMismatch unless LVM shows the pool that was asked for: sizes, data block, profile, monitoring.
 
     Monitoring is asked only of the pool that the lab made: what the daemon's own set-up leaves is a finding.
@@ -129,6 +89,9 @@ def _asked_of_pool(storage: StorageSpec, group: VolumeGroup, pool: LogicalVolume
         ("autoextend threshold", settings.get("thin_pool_autoextend_threshold"), str(storage.autoextend_threshold)),
         ("autoextend percent", settings.get("thin_pool_autoextend_percent"), str(storage.autoextend_percent)),
     ]
-    if storage.storage == "direct-lvm":
+    if storage.kind.pool_made_by == "the lab":
         asked.append(("monitored", pool.monitored, True))
     return asked
+
+
+FACE = DirectLvm()
