@@ -9,6 +9,7 @@ from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.rig.storages.daemon import GUEST_TIMED, timed, timed_seconds
 from lab.rig.storages.face import refuse_other_mount, rig_face
 from lab.scenario.scenario import Cell
+from lab.scenario.steps import FileTask
 
 OUTPUT_FOLDER = "/run/lab"
 """In the machine's memory, so that no raw output lands on a disk under test."""
@@ -21,6 +22,11 @@ RUN_LIMIT_SECONDS = 300.0
 
 _WORK_LIMIT_SECONDS = 900.0
 _IDLE = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
+
+
+_OPTIONS = {"write": ("bytes", "files", "tag"), "update": ("bytes", "file", "seed"),
+            "small_files": ("bytes", "files", "tag"), "log": ("bytes", "files"), "delete": ("file",)}
+"""What work.py takes for each piece of work."""
 
 
 class Containers:
@@ -62,12 +68,15 @@ class Containers:
         """Runs a command in a container.  Returns what it printed."""
         return self._machine.run(["docker", "exec", container, *argv], timeout=_WORK_LIMIT_SECONDS).stdout
 
-    def work(self, work: str, **options: str | int) -> tuple[float, int | None]:
-        """One piece of work.py in every container, one after the other.  Returns its seconds and its bytes, if any."""
-        arguments = [f"--{name}={value}" for name, value in options.items()]
+    def work(self, task: FileTask) -> tuple[float, int | None]:
+        """Does it in every container, one after the other.  Returns its seconds and its bytes, if any."""
+        given = {"bytes": task.amount_bytes, "files": task.files, "file": task.file, "tag": task.tag,
+                 "seed": task.seed}
+        arguments = [f"--{name}={given[name]}" for name in _OPTIONS[task.work]]
         seconds, written = 0.0, 0
         for container in self.names:
-            told = json.loads(self.exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments]))
+            told = json.loads(self.exec(
+                container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", task.work, *arguments]))
             seconds += told["seconds"]
             written += told["application_bytes"] or 0
         return seconds, written or None

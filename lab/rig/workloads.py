@@ -147,18 +147,10 @@ class CellDriver:
             (self._raw / INITIAL_DUMP).rename(folder / INITIAL_DUMP)
 
     def _step(self, workload: StepsWorkload, step: Step, phase: Phase, nth: int) -> None:
-        if step.kind == "start":
+        if (task := step.task(nth, self._seed)) is not None:
+            phase.duration_seconds, phase.application_bytes = self._containers.work(task)
+        elif step.kind == "start":
             phase.duration_seconds = self._containers.start(workload.containers)
-        elif step.kind == "write":
-            self._work(phase, "write", bytes=step.amount_bytes, files=step.files, tag=f"written{nth}")
-        elif step.kind == "update":
-            self._work(phase, "update", bytes=step.amount_bytes, file=step.file, seed=self._seed + nth)
-        elif step.kind == "small_files":
-            self._work(phase, "small_files", bytes=step.each_bytes, files=step.count, tag=f"small{nth}")
-        elif step.kind == "log":
-            self._work(phase, "log", bytes=step.width, files=step.lines)
-        elif step.kind == "delete":
-            self._work(phase, "delete", file={"small_files": "small"}.get(step.what, step.what))
         elif step.kind == "trim":
             phase.duration_seconds, phase.detail = self._containers.trim()
         elif step.kind == "pause":
@@ -168,9 +160,6 @@ class CellDriver:
             phase.duration_seconds = self._containers.remove()
         else:
             phase.duration_seconds = self._containers.remove_image()
-
-    def _work(self, phase: Phase, work: str, **options: str | int) -> None:
-        phase.duration_seconds, phase.application_bytes = self._containers.work(work, **options)
 
     def _command(self, workload: CommandWorkload) -> None:
         name = f"{PREFIX}1"

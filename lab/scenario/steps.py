@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationInfo
@@ -58,12 +59,43 @@ Size = Annotated[StrictInt, BeforeValidator(_size)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """One piece of file work in each container, as the guest's ``work.py`` and the model's ``FileWork`` both do it.
+
+    ``amount_bytes``: of all files together for ``write`` and ``update``, of each file or line for ``small_files`` and
+    ``log``; ``files``: how many files or lines; ``file``: the one that is updated or deleted; ``tag``: what new files'
+    names begin with.
+    """
+
+    work: Literal["write", "update", "small_files", "log", "delete"]
+    amount_bytes: int = 0
+    files: int = 1
+    file: str = ""
+    tag: str = ""
+    seed: int = 0
+
+
 class _Step(Part):
+    frees: ClassVar[bool] = False
+    """Whether the step gives space back."""
+
     drop_caches: StrictBool = False
     """Drop the machine's page cache before the step."""
 
+    def task(self, nth: int, seed: int) -> FileTask | None:
+        """Its file work, where it is the ``nth`` of its kind, counted from 1; None where it is none."""
+        return None
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that each container's program writes, log lines aside."""
+        return 0
+
 
 class Start(_Step):
+    """Starts the containers."""
+
     kind: Literal["start"] = "start"
 
 
@@ -74,6 +106,13 @@ class Write(_Step):
     amount_bytes: Size = Field(alias="amount", ge=1, le=TiB)
     files: StrictInt = Field(default=1, ge=1, le=100_000)
 
+    def task(self, nth: int, seed: int) -> FileTask:
+        return FileTask("write", self.amount_bytes, self.files, tag=f"written{nth}")
+
+    @property
+    def written_bytes(self) -> int:
+        return self.amount_bytes // self.files * self.files
+
 
 class Update(_Step):
     """In place, at random 4 KiB aligned places."""
@@ -82,38 +121,76 @@ class Update(_Step):
     file: str = Field(default=LARGE_FILE, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")
     amount_bytes: Size = Field(alias="amount", ge=UPDATE_STEP_BYTES, le=TiB)
 
+    def task(self, nth: int, seed: int) -> FileTask:
+        return FileTask("update", self.amount_bytes, file=self.file, seed=seed + nth)
+
+    @property
+    def written_bytes(self) -> int:
+        return self.amount_bytes
+
 
 class SmallFiles(_Step):
+    """Many files of one length, a hundred a folder."""
+
     kind: Literal["small_files"] = "small_files"
     count: StrictInt = Field(ge=1, le=1_000_000)
     each_bytes: Size = Field(default=4 * KiB, alias="each", ge=1, le=64 * MiB)
 
+    def task(self, nth: int, seed: int) -> FileTask:
+        return FileTask("small_files", self.each_bytes, self.count, tag=f"small{nth}")
+
+    @property
+    def written_bytes(self) -> int:
+        return self.count * self.each_bytes
+
 
 class Log(_Step):
+    """Lines to the container's standard output, which the daemon keeps."""
+
     kind: Literal["log"] = "log"
     lines: StrictInt = Field(ge=1, le=10_000_000)
     width: StrictInt = Field(default=100, ge=2, le=65_536)
 
+    def task(self, nth: int, seed: int) -> FileTask:
+        return FileTask("log", self.width, self.lines)
+
 
 class Delete(_Step):
+    """Removes what an earlier step wrote, or the image's large file."""
+
+    frees = True
     kind: Literal["delete"] = "delete"
     what: Literal["written", "small_files", "large.bin"]
 
+    def task(self, nth: int, seed: int) -> FileTask:
+        return FileTask("delete", file="small" if self.what == "small_files" else self.what)
+
 
 class Trim(_Step):
+    """fstrim of what the containers write to."""
+
+    frees = True
     kind: Literal["trim"] = "trim"
 
 
 class Pause(_Step):
+    """Nothing, for a while."""
+
     kind: Literal["pause"] = "pause"
     seconds: Seconds = Field(alias="duration", ge=0, le=86_400, allow_inf_nan=False)
 
 
 class Remove(_Step):
+    """Removes the containers with their volumes."""
+
+    frees = True
     kind: Literal["remove"] = "remove"
 
 
 class RemoveImage(_Step):
+    """Removes the image."""
+
+    frees = True
     kind: Literal["remove_image"] = "remove_image"
 
 
@@ -122,6 +199,9 @@ STEP_KINDS: dict[str, type[AnyStep]] = {
     "start": Start, "write": Write, "update": Update, "small_files": SmallFiles, "log": Log, "delete": Delete,
     "trim": Trim, "pause": Pause, "remove": Remove, "remove_image": RemoveImage,
 }
+FREEING = tuple(kind for kind, step in STEP_KINDS.items() if step.frees)
+"""Kinds of steps that give space back."""
+
 _SHORT = {"delete": "what", "pause": "duration"}
 """Steps that take one plain value: ``pause: 5s``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.model.container.schedule import Action, Kind, Schedule, written_bytes
+from lab.model.container.schedule import Action, Kind, Schedule
 from lab.model.filesystems.xfs import WORKER_SECONDS
 from lab.model.parameters import Timing
 from lab.scenario.scenario import StepsWorkload
@@ -56,7 +56,7 @@ class _Clock:
             for actions in self.containers:
                 self.now += timing.exec_seconds
                 actions.append(Action(self.now, "step", step, nth))
-                self.now += written_bytes(step) / MIB * timing.write_seconds_per_mib
+                self.now += step.written_bytes / MIB * timing.write_seconds_per_mib
         self._end(step.kind if nth == 1 else f"{step.kind}#{nth}")
 
     def _start(self) -> None:

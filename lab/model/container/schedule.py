@@ -13,7 +13,7 @@ from typing import Literal
 from lab.model.filesystems.xfs import WORKER_SECONDS
 from lab.model.parameters import Timing
 from lab.scenario.phases import phase_name, step_phases
-from lab.scenario.steps import AnyStep, SmallFiles, Update, Write
+from lab.scenario.steps import AnyStep
 
 _MIB = 1024**2
 
@@ -79,19 +79,8 @@ def alone(steps: Sequence[AnyStep], timing: Timing) -> Schedule:
         at += timing.exec_seconds
         kind: Kind = "trim" if step.kind == "trim" else "step"
         done.append(Action(at, kind, None if kind == "trim" else step, phase.nth))
-        at += written_bytes(step) / _MIB * timing.write_seconds_per_mib
+        at += step.written_bytes / _MIB * timing.write_seconds_per_mib
         done.append(Action(at, "sync"))
     pushes = [Action(mounted + WORKER_SECONDS * number, "push")
               for number in range(1, int((at - mounted) // WORKER_SECONDS) + 2)]
     return tuple(sorted([*done, *pushes], key=lambda action: action.age_seconds))
-
-
-def written_bytes(step: AnyStep) -> int:
-    """Bytes that the container's program writes in a step, which decide how long it takes."""
-    if isinstance(step, Write):
-        return step.amount_bytes // step.files * step.files
-    if isinstance(step, Update):
-        return step.amount_bytes
-    if isinstance(step, SmallFiles):
-        return step.count * step.each_bytes
-    return 0

@@ -21,7 +21,7 @@ from lab.model.pool.thin_disk import PoolFull, ThinDisk
 from lab.model.pool.thinpool import PoolMode, ThinPool
 from lab.model.pool.volume_group import VolumeGroup
 from lab.scenario.scenario import StorageSpec
-from lab.scenario.steps import AnyStep, Delete, Log, SmallFiles, Update, Write
+from lab.scenario.steps import AnyStep
 from lab.units import METADATA_BLOCK_BYTES
 
 MOUNT_POINTS = ("usr", "opt/lab", "run/lab")
@@ -159,19 +159,13 @@ class Storage:
 
         Raises ValueError for a step that is no file work, KeyError for a file that is not there.
         """
-        work = self.work(running)
-        if isinstance(step, Write):
-            return work.write(step.amount_bytes, step.files, f"written{nth}")
-        if isinstance(step, Update):
-            return work.update(step.file, step.amount_bytes, seed + nth)
-        if isinstance(step, SmallFiles):
-            return work.small_files(step.count, step.each_bytes, f"small{nth}")
-        if isinstance(step, Delete):
-            return work.delete("small" if step.what == "small_files" else step.what)
-        if isinstance(step, Log):
-            self.log(running, step.lines, step.width)
-            return Done(step.lines * step.width)
-        raise ValueError(f"a step of kind {step.kind} is no file work")
+        task = step.task(nth, seed)
+        if task is None:
+            raise ValueError(f"a step of kind {step.kind} is no file work")
+        if task.work == "log":
+            self.log(running, task.files, task.amount_bytes)
+            return Done(task.files * task.amount_bytes)
+        return self.work(running).do(task)
 
     def log(self, running: Running, lines: int, width: int) -> int:
         """Lines to the container's standard output.  Returns the bytes that the daemon wrote."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.model.filesystems.filesystem import BLOCK_BYTES, FileSystem
+from lab.scenario.steps import FileTask
 
 _FILES_A_FOLDER = 100
 
@@ -27,6 +28,18 @@ class FileWork:
 
     def __init__(self, files: FileSystem, folder: str) -> None:
         self._files, self._folder = files, folder
+
+    def do(self, task: FileTask) -> Done:
+        """A piece of file work.  Raises ValueError for lines of a log, KeyError for a file that is not there."""
+        if task.work == "write":
+            return self.write(task.amount_bytes, task.files, task.tag)
+        if task.work == "update":
+            return self.update(task.file, task.amount_bytes, task.seed)
+        if task.work == "small_files":
+            return self.small_files(task.files, task.amount_bytes, task.tag)
+        if task.work == "delete":
+            return self.delete(task.file)
+        raise ValueError(f"{task.work} is no work in a file system")
 
     def write(self, amount_bytes: int, files: int, tag: str) -> Done:
         """New files of equal length, each forced out."""
