@@ -36,8 +36,8 @@
 #
 # Accelerators.  kvm where the processor has it; without it uml, user-mode Linux, where
 # its kernel is there (get-kernel.py); else tcg, QEMU in software.  A machine that was
-# made stays on QEMU or on uml, as does one whose disk_mode is snapshot on QEMU, unless
-# the other is asked for by name, which is refused.  On uml a machine is
+# made for uml stays there, and one that was made for QEMU stays on QEMU, which the
+# mode snapshot needs too; by name, the other one is refused.  On uml a machine is
 # the same box on the same disks, but: one processor; the kernel of get-kernel.py
 # instead of the box's; raw disks only, so that there are no snapshots and `up` boots;
 # a flush of the guest ends in the host's page cache (cache unsafe).  See uml.py.
