@@ -3,11 +3,13 @@
 
     get-kernel.py --install    fetch it unless it is there; print its folder
     get-kernel.py --path       print its folder; status 3 where there is none
+    get-kernel.py --versions   say whether it is the pinned one; status 3 where there is none
 
-The host's own package sources and packages stay as they are: apt works in a folder of its own, with the mirror of the
-host, and nothing is installed but the files below the cache.  The packages are pinned by version and hash.  Where the
-mirror has other versions by now, those are taken, which Debian's key vouches for: that is said, the kernel's folder
-names all three, and every run's manifest the kernel's.
+The host's own package sources and packages stay as they are: apt works in a folder of its own, with the mirror, the
+proxies and the passwords of the host, and nothing is installed but the files below the cache.  The packages are pinned
+by version and hash.  Where the mirror has other versions by now, those are taken, which Debian's key vouches for, if
+the mirror's index is not out of date: that is said, the kernel's folder names all three, and every run's manifest the
+kernel's.
 
 A kernel's folder holds `linux`, the C library that it needs (`lib/`), its modules, `initrd` and `kernel.json`.
 
@@ -47,6 +49,12 @@ LIBRARIES = ("ld-linux-x86-64.so.2", "libc.so.6")
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 INTERPRETER, OWN_INTERPRETER = b"/lib64/ld-linux-x86-64.so.2\0", b"lib/ld-linux-x86-64.so.2\0"
 INIT = Path(__file__).with_name("uml-init.sh")
+
+
+ALL_SUITES = ("stable", "oldstable", "oldoldstable", "testing", "unstable", "sid")
+"""Words for a release in a host's package sources, beside its codename."""
+HOST_SETTINGS = ("Acquire::http", "Acquire::ftp", "Acquire::Proxy", "Acquire::Retries", "Acquire::ForceIP")
+"""What of the host's settings says how a mirror is reached: each is the beginning of a name (https too)."""
 
 
 class Failure(Exception):
@@ -129,8 +137,9 @@ def download(work: Path) -> dict[str, str]:
     keyring = next((path for path in KEYRINGS if Path(path).exists()), None)
     if keyring is None or not shutil.which("apt-get"):
         raise Failure("apt-get and debian-archive-keyring are needed: this is no Debian")
-    for folder in ("etc/apt.conf.d", "etc/preferences.d", "lists/partial", "archives/partial"):
+    for folder in ("etc/apt.conf.d", "etc/auth.conf.d", "etc/preferences.d", "lists/partial", "archives/partial"):
         (work / folder).mkdir(parents=True)
+    link_passwords(work / "etc")
     (work / "status").touch()
     (work / "sources.list").write_text(f"deb [signed-by={keyring}] {mirror()} {SUITE} main\n")
     (work / "apt.conf").write_text(f"""\
@@ -146,9 +155,8 @@ APT::Architecture "amd64";
 APT::Architectures {{ "amd64"; }};
 APT::Sandbox::User "";
 Acquire::Languages "none";
-Acquire::Check-Valid-Until "false";
-""")        # a mirror that stands still has an index that is out of date; what counts is pinned below
-    run(["apt-get", "update", "-qq"], work)
+{host_settings()}""")
+    out_of_date = update(work)
     versions = {}
     for package, (version, digest) in PINNED.items():
         shown = run(["apt-cache", "show", "--no-all-versions", package], work)
@@ -156,6 +164,9 @@ Acquire::Check-Valid-Until "false";
         if offered is None:
             raise Failure(f"the mirror has no {package} in {SUITE}")
         if offered[1] != version:
+            if out_of_date:
+                raise Failure(f"the mirror's index is out of date, and it has {package} {offered[1]} in place of "
+                              f"{version}; name another mirror in LAB_MIRROR")
             say(f"the mirror has {package} {offered[1]} in place of {version}, which is taken")
         run(["apt-get", "download", "-qq", f"{package}={offered[1]}"], work)
         archive = next(work.glob(f"{package}_*.deb"))
@@ -166,20 +177,67 @@ Acquire::Check-Valid-Until "false";
     return versions
 
 
+def update(work: Path) -> bool:
+    """Fetches the mirror's index, and says whether it is out of date: that of a mirror that stands still is."""
+    try:
+        run(["apt-get", "update", "-qq"], work)
+    except Failure as error:
+        if "is expired" not in str(error):
+            raise
+        run(["apt-get", "update", "-qq", "-o", "Acquire::Check-Valid-Until=false"], work)
+        return True
+    return False
+
+
+def host_settings() -> str:
+    """The host's proxies and the like, in the words of apt.conf."""
+    listed = apt_config("dump", "--no-empty", "--format", '%F "%v";%n')
+    return "".join(f"{line}\n" for line in listed.splitlines() if line.startswith(HOST_SETTINGS))
+
+
+def link_passwords(etc: Path) -> None:
+    """The host's passwords for mirrors, as far as the caller may read them, to where apt looks for them in ``etc``."""
+    told = dict(re.findall(r"^(FILE|PARTS)='(.*)'$", apt_config("shell", "FILE", "Dir::Etc::netrc/f", "PARTS",
+                                                                "Dir::Etc::netrcparts/d"), re.MULTILINE))
+    links = {etc / "auth.conf": Path(told["FILE"])} if "FILE" in told else {}
+    if "PARTS" in told and os.access(told["PARTS"], os.R_OK | os.X_OK):
+        links |= {etc / "auth.conf.d" / part.name: part for part in Path(told["PARTS"]).glob("*.conf")}
+    for link, file in links.items():
+        if os.access(file, os.R_OK):
+            link.symlink_to(file)
+
+
+def apt_config(*arguments: str) -> str:
+    return subprocess.run(["apt-config", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False).stdout
+
+
 def mirror() -> str:
-    """The URL of Debian's mirror that the host itself uses for its own release."""
+    """The URL of Debian's mirror that the host itself uses.  Raises Failure.
+
+    The index that the host has fetched tells Debian's own archive.  Where it has fetched none, the words of its
+    sources must do, and other archives have suites named so too.
+    """
     if os.environ.get("LAB_MIRROR"):
         return os.environ["LAB_MIRROR"]
+    for origin, label, component, uri in index_targets("$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)"):
+        if (origin, label, component) == ("Debian", "Debian", "main") and not uri.startswith("cdrom:"):
+            return uri
     told = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     codename = told.get("VERSION_CODENAME", "").strip('"')
-    listed = subprocess.run(["apt-get", "indextargets", "--no-release-info", "--format",
-                             "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"],
-                            capture_output=True, text=True, check=False).stdout
-    for line in listed.splitlines():
-        release, component, uri = [*line.split(" ", 2), "", ""][:3]
-        if (release, component) == (codename, "main"):
-            return uri
+    listed = index_targets("$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "--no-release-info")
+    for releases, part in (((codename, *ALL_SUITES), "/debian/"), ((codename,), "")):
+        for release, component, uri in listed:
+            if release in releases and component == "main" and part in f"{uri}/" and not uri.startswith("cdrom:"):
+                return uri
     raise Failure(f"apt's sources name no mirror of Debian {codename or '(unknown)'}; name one in LAB_MIRROR")
+
+
+def index_targets(format_: str, *options: str) -> list[list[str]]:
+    """What the host's package sources offer, in the fields that are asked for."""
+    listed = subprocess.run(["apt-get", "indextargets", *options, "--format", format_, "Created-By: Packages"],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
+    return [fields for line in listed.splitlines() if len(fields := line.split("|")) == len(format_.split("|"))]
 
 
 def initrd(busybox: bytes, init: bytes) -> bytes:
@@ -207,18 +265,27 @@ def run(command: list[str], work: Path) -> str:
     return done.stdout
 
 
+def versions_told(folder: Path) -> str:
+    """Whether a kernel's folder holds what is pinned, for a person."""
+    told = json.loads((folder / "kernel.json").read_text()).get("packages", {})
+    others = [f"{package} {told.get(package, '(unknown)')} in place of {version}"
+              for package, (version, _) in PINNED.items() if told.get(package) != version]
+    kernel = f"user-mode-linux {told.get('user-mode-linux', '(unknown)')}"
+    return f"{kernel}: not the pinned packages, but {', '.join(others)}" if others else f"{kernel}: as pinned"
+
+
 def say(text: str) -> None:
     print(f"{time.strftime('%T')} {text}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
     asked = sys.argv[1:]
-    if asked == ["--path"]:
+    if asked in (["--path"], ["--versions"]):
         folder = find()
         if folder is None:
             print("get-kernel.py: no kernel yet: get-kernel.py --install", file=sys.stderr)
             return 3
-        print(folder)
+        print(folder if asked == ["--path"] else versions_told(folder))
         return 0
     if asked != ["--install"]:
         print(__doc__, file=sys.stdout if asked in (["-h"], ["--help"]) else sys.stderr)

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Machines without KVM: chooses the accelerator, and keeps a guest of user-mode Linux with its network.
 
-    uml.py choose WANTED MEMORY_MIB   WANTED: auto, kvm, tcg or uml.  Prints a line of JSON: accelerator, why, kernel
-    uml.py start UUID FOLDER          starts the machine that FOLDER/uml.json describes; returns when it runs
+    uml.py choose WANTED MEMORY_MIB [BEYOND]
+        WANTED: auto, kvm, tcg or uml.  BEYOND: what user-mode Linux cannot do of what is wanted, for a person.
+        Prints a line of JSON: accelerator, why, kernel
+    uml.py start UUID FOLDER
+        starts the machine that FOLDER/uml.json describes; returns when it runs
 
 `start` leaves a keeper behind, whose process id is FOLDER/qemu.pid, as QEMU's would be.  The keeper is the parent of
 the guest's kernel and of a QEMU that is nothing but user-mode networking.  When one of the two ends it ends the other,
 and every process of the guest; when the keeper itself is killed, both end with it.
 
 FOLDER/uml.json: memory_mib, kernel (a folder of get-kernel.py), disks (names, in their order; the first is "root"),
-root (the box's raw disk, which stays as it is), port (of ssh on 127.0.0.1; 0: a free one), ignore_discards (whether the
-disks were written full and must stay so).  Exit status: 0, or 3 with the reason on stderr.
+root (the box's raw disk, which stays as it is), port (of ssh on 127.0.0.1; 0: a free one), full (whether the disks were
+written full and must stay so).  Exit status: 0, or 3 with the reason on stderr.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from errno import EOPNOTSUPP
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -35,8 +40,11 @@ SPARE_MIB = 64
 # ---- which accelerator -------------------------------------------------------------------------
 
 
-def choose(wanted: str, memory_mib: int) -> dict[str, str | None]:
-    """The accelerator, why it is that one, and the kernel's folder where it is uml.  Raises Failure."""
+def choose(wanted: str, memory_mib: int, beyond: str = "") -> dict[str, str | None]:
+    """The accelerator, why it is that one, and the kernel's folder where it is uml.  Raises Failure.
+
+    ``beyond`` is what user-mode Linux cannot do of what is wanted; empty where it can do all.
+    """
     lacks_kvm = why_not_kvm()
     if wanted == "kvm" and lacks_kvm:
         raise Failure(f"KVM cannot be used: {lacks_kvm}")
@@ -44,7 +52,7 @@ def choose(wanted: str, memory_mib: int) -> dict[str, str | None]:
         return {"accelerator": "kvm", "why": "the processor runs the guest", "kernel": None}
     if wanted == "tcg":
         return {"accelerator": "tcg", "why": "software emulation was asked for", "kernel": None}
-    kernel, lacks_uml = usable_kernel(memory_mib)
+    kernel, lacks_uml = (None, beyond) if beyond else usable_kernel(memory_mib)
     if not lacks_uml:
         return {"accelerator": "uml", "why": "asked for by name" if wanted == "uml" else
                 f"user-mode Linux, several times faster than emulation; no KVM: {lacks_kvm}", "kernel": kernel}
@@ -83,7 +91,7 @@ def trial(kernel: str) -> str:
     try:
         done = subprocess.run(["./linux", "mem=32M", "seccomp=on", "con=null", "con0=null,fd:1", "ssl=null",
                                "uml_dir=/dev/null", "root=none"], cwd=kernel, env=environment(), timeout=20,
-                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False, preexec_fn=leave_no_core)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"its kernel does not start: {error}"
     said = (done.stdout + done.stderr).decode(errors="replace")
@@ -123,8 +131,10 @@ def keep(uuid: str, folder: Path, answer: int) -> int:
     """The keeper: the parent of both processes until one of them ends.
 
     Its folder is the working directory of all, and every path is relative: none can be too long for a socket.
+    ``answer`` is where the starter listens until the machine runs.
     """
     os.set_inheritable(answer, False)
+    leave_no_core()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ended)
@@ -144,11 +154,15 @@ def keep(uuid: str, folder: Path, answer: int) -> int:
         ours.close()
         theirs.close()
         Path("qemu.pid").write_text(f"{os.getpid()}\n")
-        os.write(answer, b"running")
-        os.close(answer)
+        starter, answer = answer, -1
+        os.write(starter, b"running")
+        os.close(starter)
         os.wait()
     except (OSError, ValueError, KeyError, Failure) as error:
-        os.write(answer, f"{error}".encode())
+        if answer < 0:
+            print(f"uml.py: {error}", file=sys.stderr)
+        else:
+            os.write(answer, f"{error}".encode())
         return 3
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -177,18 +191,33 @@ def start_network(uuid: str, port: int, end: socket.socket) -> subprocess.Popen[
                "-netdev", "hubport,id=h1,hubid=0,netdev=net",
                "-netdev", f"dgram,id=wire,local.type=fd,local.str={end.fileno()}",
                "-netdev", "hubport,id=h2,hubid=0,netdev=wire"]
+    keeper = os.getpid()
     with open("network.log", "wb") as log:
         return subprocess.Popen(command, pass_fds=[end.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                start_new_session=True, preexec_fn=end_with_parent)
+                                start_new_session=True, preexec_fn=lambda: end_with_parent(keeper))
 
 
 def wait_for_network(network: subprocess.Popen[bytes]) -> None:
-    """Until its monitor's socket is there.  Raises Failure with what it said where it ends."""
+    """Until its monitor greets.  Raises Failure with what it said where it ends.
+
+    The monitor's socket is there before the port of ssh is taken, and the greeting comes after.
+    """
     deadline = time.monotonic() + 20
-    while not Path("qmp.sock").exists():
+    while not greets(Path("qmp.sock"), deadline - time.monotonic()):
         if network.poll() is not None or time.monotonic() > deadline:
             raise Failure(f"the network does not start: {Path('network.log').read_text(errors='replace').strip()}")
         time.sleep(0.02)
+
+
+def greets(monitor: Path, limit: float) -> bool:
+    """Whether a QEMU greets on that socket within so many seconds."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(max(limit, 0.01))
+        try:
+            client.connect(str(monitor))
+            return client.recv(4096).lstrip().startswith(b'{"QMP"')
+        except OSError:
+            return False
 
 
 def start_kernel(uuid: str, wanted: dict, end: socket.socket) -> subprocess.Popen[bytes]:
@@ -200,13 +229,14 @@ def start_kernel(uuid: str, wanted: dict, end: socket.socket) -> subprocess.Pope
                "hostfs=/proc/self/cwd/modules", "con=null", "con0=null,fd:1", "ssl=null", "console=tty0",
                "security=none", "net.ifnames=0"]
     processor = {max(os.sched_getaffinity(0))}
-    ignore: bool = wanted["ignore_discards"]
+    full: bool = wanted["full"]
+    keeper = os.getpid()
 
     def before() -> None:
-        end_with_parent()
+        end_with_parent(keeper)
         os.sched_setaffinity(0, processor)
-        if ignore:
-            answer_discards()
+        if full:
+            keep_disks_full()
 
     with open("console.log", "ab") as log:
         return subprocess.Popen(command, pass_fds=[end.fileno()], env=environment(), stdin=subprocess.DEVNULL,
@@ -249,8 +279,16 @@ def prctl(option: int, first: int, second: object = 0) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
+    """Has the host end this process with its parent, or ends it now where that parent is gone already."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def leave_no_core() -> None:
+    """Has this process and all that it starts leave no core file: one would hold the guest's memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Instruction(ctypes.Structure):
@@ -265,18 +303,22 @@ class Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(Instruction)))
 
 
-def answer_discards() -> None:
-    """Has the host answer that a hole was punched, and punch none, for this process from now on.
+def keep_disks_full() -> None:
+    """Has the host answer that a hole was punched, and punch none; and that it cannot zero a range without writing.
 
-    The guest's kernel turns a discard into fallocate(PUNCH_HOLE | KEEP_SIZE).  A disk that was written full must stay
-    so, and the guest must be offered discards all the same, as QEMU's discard=ignore does.
+    That holds for this process from now on.  The guest's kernel turns a discard into
+    fallocate(PUNCH_HOLE | KEEP_SIZE).  A disk that was written full must stay so, and the guest must be offered
+    discards all the same, as QEMU's discard=ignore does.  Zeroes that the guest asks for are
+    fallocate(ZERO_RANGE | KEEP_SIZE).  The host would only note them, and pay at the next write.  To answer 0 would be
+    wrong data; after EOPNOTSUPP the guest's disk offers no zeroes any more, and the guest writes them.
     """
     load, jump_if_equal, answer = 0x20, 0x15, 0x06
-    fallocate, punch_hole_keep_size, architecture = 285, 3, 0xC000003E
-    allow, errno_0 = 0x7FFF0000, 0x00050000
+    fallocate, punch_hole_keep_size, zero_range_keep_size, architecture = 285, 0x03, 0x11, 0xC000003E
+    allow, errno = 0x7FFF0000, 0x00050000
     program = [(load, 0, 0, 4), (jump_if_equal, 0, 5, architecture), (load, 0, 0, 0),
                (jump_if_equal, 0, 3, fallocate), (load, 0, 0, 16 + 8),
-               (jump_if_equal, 0, 1, punch_hole_keep_size), (answer, 0, 0, errno_0), (answer, 0, 0, allow)]
+               (jump_if_equal, 2, 0, punch_hole_keep_size), (jump_if_equal, 2, 0, zero_range_keep_size),
+               (answer, 0, 0, allow), (answer, 0, 0, errno), (answer, 0, 0, errno | EOPNOTSUPP)]
     instructions = (Instruction * len(program))(*(Instruction(*words) for words in program))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_SECCOMP, 2, ctypes.byref(Filter(len(program), instructions)))
@@ -284,8 +326,8 @@ def answer_discards() -> None:
 
 def main(arguments: list[str]) -> int:
     try:
-        if len(arguments) == 3 and arguments[0] == "choose" and arguments[1] in ("auto", "kvm", "tcg", "uml"):
-            print(json.dumps(choose(arguments[1], int(arguments[2]))))
+        if len(arguments) in (3, 4) and arguments[0] == "choose" and arguments[1] in ("auto", "kvm", "tcg", "uml"):
+            print(json.dumps(choose(arguments[1], int(arguments[2]), *arguments[3:])))
             return 0
         if len(arguments) == 3 and arguments[0] == "start":
             start(arguments[1], Path(arguments[2]))

@@ -22,7 +22,8 @@
 #             discards is given back: watch it with du
 #
 # With raw disks the guest is not offered "write zeroes": the host would only note
-# the zeroes, and pay for them at the next write.
+# the zeroes, and pay for them at the next write.  On uml it is offered them; in the
+# mode full the first is refused, and the guest writes zeroes from then on.
 #
 # Snapshots hold the memory and all qcow2 disks.  In the modes full and sparse they
 # do NOT hold the extra disks: take them while the guest uses none of these, and
@@ -34,7 +35,9 @@
 # every halt and up.  QEMU_RESUME= (empty) boots the disks as they are.
 #
 # Accelerators.  kvm where the processor has it; without it uml, user-mode Linux, where
-# its kernel is there (get-kernel.py); else tcg, QEMU in software.  On uml a machine is
+# its kernel is there (get-kernel.py); else tcg, QEMU in software.  A machine that was
+# made for uml stays there, and one that was made for QEMU stays on QEMU, which the
+# mode snapshot needs too; by name, the other one is refused.  On uml a machine is
 # the same box on the same disks, but: one processor; the kernel of get-kernel.py
 # instead of the box's; raw disks only, so that there are no snapshots and `up` boots;
 # a flush of the guest ends in the host's page cache (cache unsafe).  See uml.py.
@@ -87,6 +90,7 @@ module VagrantQemu
     MODES = %w[snapshot full sparse].freeze
     UNITS = { 'M' => 1 << 20, 'G' => 1 << 30, 'T' => 1 << 40 }.freeze
     attr_accessor(*DEFAULTS.keys, :disks)
+    attr_writer :folder           # the machine's data directory
 
     def finalize!
       DEFAULTS.each do |name, default|
@@ -120,7 +124,8 @@ module VagrantQemu
     # takes a second, and not every command of Vagrant asks.
     def chosen
       @chosen ||= begin
-        out, err, status = Open3.capture3('python3', UML, 'choose', @accel, @memory.to_s)
+        wanted = @accel == 'auto' && made_for_uml? ? 'uml' : @accel
+        out, err, status = Open3.capture3('python3', UML, 'choose', wanted, @memory.to_s, *beyond_uml)
         raise Error, err.strip.sub('uml.py: ', '') unless status.success?
 
         JSON.parse(out)
@@ -143,6 +148,20 @@ module VagrantQemu
     end
 
     private
+
+    def made_for_uml?
+      @folder&.join('uml.json')&.exist?
+    end
+
+    # What user-mode Linux cannot do of what this machine is, or is to be.
+    def beyond_uml
+      return if made_for_uml?
+      return 'this machine was made for kvm or tcg: `vagrant destroy` it first' if @folder&.join('root.qcow2')&.exist?
+
+      made = @folder&.join('disk_mode')
+      mode = made&.exist? ? made.read.strip : @disk_mode
+      'it has raw disks only: QEMU_DISK_MODE=sparse, or full' if mode == 'snapshot'
+    end
 
     def one_of(name, allowed)
       value = instance_variable_get("@#{name}")
@@ -201,6 +220,7 @@ module VagrantQemu
       @machine = machine
       @config = machine.provider_config
       @dir = machine.data_dir
+      @config.folder = @dir
     end
 
     # QEMU's process id, or nil: the uuid on its command line tells it from a
@@ -410,11 +430,11 @@ module VagrantQemu
     def check_accelerator
       raise Error, 'user-mode Linux has raw disks only: QEMU_DISK_MODE=sparse, or full.' if uml? && disk_mode == 'snapshot'
 
-      chosen = @config.chosen['accelerator']
-      return if uml? == (chosen == 'uml')
+      chosen = @config.chosen
+      return if uml? == (chosen['accelerator'] == 'uml')
 
-      raise Error, "This machine was made for #{uml? ? 'uml' : 'kvm or tcg'}, and would run on #{chosen} now: " \
-                   '`vagrant destroy` it first, or set QEMU_ACCEL.'
+      raise Error, "This machine was made for #{uml? ? 'uml' : 'kvm or tcg'}, and would run on " \
+                   "#{chosen['accelerator']} now (#{chosen['why']}): `vagrant destroy` it first, or set QEMU_ACCEL."
     end
 
     # The box's root disk, raw, beside the box: the guest writes to a file over it.
@@ -558,7 +578,7 @@ module VagrantQemu
     def uml_command(port)
       write_json('uml.json', 'memory_mib' => @config.memory, 'kernel' => @config.chosen['kernel'], 'port' => port,
                              'root' => raw_root(@machine.box).to_s, 'disks' => ['root', *@config.disks.keys],
-                             'ignore_discards' => disk_mode == 'full')
+                             'full' => disk_mode == 'full')
       ['python3', UML, 'start', @machine.id, @dir.to_s]
     end
 

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_module_that_the_page_names_is_there() -> None:
-    named = set(re.findall(r"`((?:lab|docs|tests)/[\w/]+(?:\.py)?/?)`", (ROOT / "docs" / "architecture.md").read_text()))
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:lab|docs|tests)/[\w/]+(?:\.py)?/?)`", text))
     assert len(named) > 40
     assert {path for path in named if not (ROOT / path).exists()} == set()
 

@@ -48,9 +48,9 @@ def machine(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
         yield guest
 
 
-def processes_of(guest: Vm) -> dict[int, bytes]:
+def processes_of(data_folder: Path) -> dict[int, bytes]:
     """Every process of that machine that is alive, those of the guest included, with its command line."""
-    uuid = (guest.data_folder / "id").read_bytes().strip()
+    uuid = (data_folder / "id").read_bytes().strip()
     lines = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (session := session_of(int(entry.name))) is not None:
@@ -64,8 +64,17 @@ def processes_of(guest: Vm) -> dict[int, bytes]:
 
 def one(guest: Vm, word: bytes) -> int:
     """The process whose command line has that word, and which is the first of its session."""
-    (pid,) = (pid for pid, line in processes_of(guest).items() if word in line.split(b"\0") and session_of(pid) == pid)
+    (pid,) = (pid for pid, line in processes_of(guest.data_folder).items()
+              if word in line.split(b"\0") and session_of(pid) == pid)
     return pid
+
+
+def wait_until_none_is_left(sessions: set[int | None]) -> None:
+    """Until no process of those sessions lives: the processes of a guest are among them."""
+    deadline = time.monotonic() + FOUND_WITHIN_SECONDS
+    while left := [pid for pid in processes() if session_of(pid) in sessions]:
+        assert time.monotonic() < deadline, f"processes {left} live on without their machine"
+        time.sleep(0.1)
 
 
 def the_guest_panics(guest: Vm) -> None:
@@ -80,18 +89,15 @@ def the_guest_panics(guest: Vm) -> None:
 ], ids=["its kernel panics", "its kernel is killed", "its network dies", "its keeper is killed"])
 def test_a_machine_that_broke_is_found_within_seconds_and_leaves_no_process_and_no_socket(machine: Vm,
                                                                                          break_it: Any) -> None:
-    sessions = {session_of(pid) for pid in processes_of(machine)}
-    assert len(processes_of(machine)) > 3
+    sessions = {session_of(pid) for pid in processes_of(machine.data_folder)}
+    assert len(processes_of(machine.data_folder)) > 3
     break_it(machine)
     began = time.monotonic()
     with pytest.raises(ConnectionLost):
         machine.machine.run(["sleep", "100"])
     assert time.monotonic() - began < FOUND_WITHIN_SECONDS
     uuid = (machine.data_folder / "id").read_text().strip()
-    deadline = time.monotonic() + FOUND_WITHIN_SECONDS
-    while left := [pid for pid in processes() if session_of(pid) in sessions]:      # the guest's own are among them
-        assert time.monotonic() < deadline, f"processes {left} live on without their machine"
-        time.sleep(0.1)
+    wait_until_none_is_left(sessions)
     machine.stop()
     assert not (machine.data_folder / uuid).exists()
     assert not (machine.data_folder / "qmp.sock").exists()
@@ -125,6 +131,23 @@ def test_a_discard_reaches_the_hosts_file_where_disks_are_sparse_and_there_alone
         assert allocated // 2**20 == left_mib
 
 
+def test_zeroes_that_a_guest_asks_for_are_written_on_a_disk_that_was_written_full(
+        cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(cli.state))
+    with uml("full") as guest:
+        guest.up()
+        where = guest.machine
+        where.run(["sh", "-c", f"yes | dd of={VM_DISKS.pool} bs=1M count=64 iflag=fullblock oflag=direct"])
+        where.run(["blkdiscard", "-z", "-l", "33554432", VM_DISKS.pool])
+        pool = guest.data_folder / "pool.raw"
+        with pool.open("rb") as disk:
+            assert disk.read(32 << 20).count(0) == 32 << 20
+            assert disk.read(32 << 20).count(0) == 0
+        assert pool.stat().st_blocks * 512 // 2**20 == 1024
+        extents = subprocess.run(["filefrag", "-v", str(pool)], capture_output=True, text=True, check=False)
+        assert "unwritten" not in extents.stdout
+
+
 def test_vagrant_by_hand_goes_up_and_down_keeps_the_root_disk_and_leaves_nothing(tmp_path: Path) -> None:
     def vagrant(*arguments: str) -> str:
         environment = {**os.environ, "VAGRANT_CWD": str(VAGRANT_FOLDER), "VAGRANT_DOTFILE_PATH": str(tmp_path / "v"),
@@ -135,17 +158,31 @@ def test_vagrant_by_hand_goes_up_and_down_keeps_the_root_disk_and_leaves_nothing
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    vagrant("up")
+    data = tmp_path / "v" / "machines" / "default" / "qemu"
+    machines = []
+
+    def up() -> None:
+        vagrant("up")
+        lines = processes_of(data)
+        words = {word for line in lines.values() for word in line.split(b"\0")}
+        assert {KERNEL, NETWORK, KEEPER} <= words
+        machines.append({session_of(pid) for pid in lines})
+        assert len(machines[-1]) == 3
+        (kernel,) = (pid for pid, line in lines.items() if KERNEL in line.split(b"\0") and session_of(pid) == pid)
+        assert "Max core file size 0 0" in " ".join(Path(f"/proc/{kernel}/limits").read_text().split())
+
+    up()
     try:
         vagrant("ssh", "-c", "echo kept >note; sync")
         assert "HostName 127.0.0.1" in vagrant("ssh-config")
         assert "running" in vagrant("status")
         vagrant("halt")
         assert "poweroff" in vagrant("status")
-        vagrant("up")
+        wait_until_none_is_left(machines[0])
+        up()
         assert vagrant("ssh", "-c", "cat note").strip() == "kept"
-        data = tmp_path / "v" / "machines" / "default" / "qemu"
         assert json.loads((data / "qemu.json").read_text())["accel"] == UML
     finally:
         vagrant("destroy", "-f")
+    wait_until_none_is_left(machines[1])
     assert not [path for path in tmp_path.rglob("*") if path.is_socket()]

@@ -95,6 +95,13 @@ def _chosen(wanted: str, memory_mib: int) -> Accelerator:
     return Accelerator(told["accelerator"], told["why"])
 
 
+def kernel_versions() -> str | None:
+    """Which kernel of user-mode Linux is there, and whether it is the pinned one; None where there is none."""
+    asked = subprocess.run([sys.executable, str(VAGRANT_FOLDER / "get-kernel.py"), "--versions"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return None if asked.returncode else asked.stdout.strip()
+
+
 def install_kernel() -> None:
     """Fetches the kernel of user-mode Linux where it is missing.  Raises RigError with the reason where that fails."""
     fetched = subprocess.run([sys.executable, str(VAGRANT_FOLDER / "get-kernel.py"), "--install"],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.errors import RigError
 from lab.rig.vm import box
-from lab.rig.vm.accelerator import AUTO, TCG, best_here, choose
+from lab.rig.vm.accelerator import AUTO, TCG, best_here, choose, kernel_versions
 from lab.rig.vm.vagrant import state_folder
 
 _TOOLS = {
@@ -54,6 +54,8 @@ def examine() -> list[Check]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     checks.append(Check("memory", memory >= _MEMORY_BYTES, f"{memory / 2**30:.1f} GiB, 3 wanted"))
     checks.append(_acceleration())
+    if kernel := kernel_versions():
+        checks.append(Check("kernel of uml", kernel.endswith("as pinned"), kernel, needed=False))
     if all(check.ok for check in checks if check.name in ("vagrant", "mmdebstrap")):
         there = box.box_is_installed()
         hint = "" if there else ": not built yet; `make box`, or the first run, does it"
