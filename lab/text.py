@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.metrics import metric
 from lab.units import format_bytes
 
 if TYPE_CHECKING:
@@ -17,29 +19,85 @@ MIB = 1024**2
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
+_EXPONENT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_SIZES = {"TiB": 1024.0**4, "GiB": 1024.0**3, "MiB": 1024.0**2, "KiB": 1024.0, "B": 1.0}
+_TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+_PLAIN = {"ratio": " ×", "count": "", "1/s": "/s", "1": "", "": ""}
+
+
 def number(value: float) -> str:
     """Three digits that count, no exponent for what people read.
 
-    >>> number(0.0), number(3.14159), number(1), number(1234.5), number(0.00123)
-    ('0', '3.14', '1.00', '1,234', '0.00123')
+    >>> number(0.0), number(3.14159), number(1), number(1234.5), number(0.00123), number(0.0000651), number(2e-9)
+    ('0', '3.14', '1.00', '1,234', '0.00123', '0.0000651', '2.00 × 10⁻⁹')
     """
-    if value != value:
-        return "–"
+    if not math.isfinite(value):
+        return "–" if value != value else f"{value}"
     if value == 0:
         return "0"
     if abs(value) >= 1e12 or abs(value) < 1e-6:
-        return f"{value:.2e}"
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{digits} × 10{str(int(exponent)).translate(_EXPONENT)}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".")
+    return f"{value:#.3g}".rstrip(".") if abs(value) >= 1e-4 else _decimals(value, 3)
+
+
+def short(value: float, digits: int = 3) -> str:
+    """So many digits that count and no zeros behind them, no exponent.
+
+    >>> short(0.05), short(1034.2), short(0.0000019, 2), short(4.0)
+    ('0.05', '1,034', '0.0000019', '4')
+    """
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        return text
+    return f"{value:,.0f}" if abs(value) >= 1 else _decimals(value, digits)
+
+
+def _decimals(value: float, digits: int) -> str:
+    return f"{value:.{digits - 1 - math.floor(math.log10(abs(value)))}f}"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value with its unit as a person writes it: bytes and seconds in the unit that suits their size.
+
+    >>> amount(1536, "B"), amount(1048576.0, "B/s"), amount(0.0000651, "s"), amount(90, "s"), amount(-4096, "B")
+    ('1.50 KiB', '1.00 MiB/s', '65.1 µs', '90.0 s', '−4 KiB')
+    >>> amount(2.5, "ratio"), amount(12345, "count"), amount(1234.5, "1/s"), amount(None, "s"), amount(0, "B")
+    ('2.50 ×', '12,345', '1,234/s', '–', '0 B')
+    """
+    if value is None or value != value:
+        return "–"
+    sign, size = "−" if value < 0 else "", abs(value)
+    if unit in ("B", "B/s", "s"):
+        scales, rate = (_TIMES, "") if unit == "s" else (_SIZES, unit[1:])
+        name = next((one for one, scale in scales.items() if size >= 0.9995 * scale), list(scales)[-1])
+        if not size:
+            name = unit.removesuffix("/s")
+        return f"{sign}{_counted(size / scales[name], unit == 'B')} {name}{rate}"
+    return f"{sign}{_counted(size, unit == 'count')}{_PLAIN.get(unit, f' {unit}')}"
+
+
+def signed(value: float, unit: str) -> str:
+    """An amount with its sign; nothing has none.
+
+    >>> signed(1536, "B"), signed(-0.5, "s"), signed(0, "B")
+    ('+1.50 KiB', '−500 ms', '0 B')
+    """
+    return f"{'+' if value > 0 else ''}{amount(value, unit)}"
+
+
+def _counted(size: float, whole: bool) -> str:
+    return f"{size:,.0f}" if whole and float(size).is_integer() else number(size)
 
 
 def mib(size_bytes: float) -> str:
     return f"{number(size_bytes / MIB)} MiB"
 
 
-def metric_words(metric: str) -> str:
-    return re.sub(r"p999$", "p99.9", clean(metric)).replace("_", " ")
+def metric_words(name: str) -> str:
+    return metric(name).words
 
 
 def joined(parts: Sequence[str]) -> str:

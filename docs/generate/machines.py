@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lab.analysis import stats
+from lab.metrics import BANDWIDTHS, GROWTHS
 from lab.report.markdown import code, table
 from lab.runs.files import write_output
 from lab.runs.store import Run, open_run
@@ -21,8 +22,6 @@ from lab.text import number
 
 RUNS = {"tcg": "reference/reference", "uml": "machines/reference-uml"}
 REFERENCE = "overlay2-ext4"
-BANDWIDTHS = ("read_bandwidth", "write_bandwidth")
-GROWTHS = ("storage_growth", "volume_growth")
 SAME_SHARE, SAME_BYTES = 0.01, 2**20
 SHOWN = 25
 

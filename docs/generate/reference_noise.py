@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from written_page import Section
 
 from lab.analysis import stats
-from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES
-from lab.analysis.facts import Facts, before_freeing, growth_metric, percent
+from lab.analysis.comparisons import GROWTH_FLOOR_BYTES
+from lab.analysis.facts import Facts, before_freeing, percent
 from lab.analysis.noise import half_width
 from lab.analysis.pace import at_one_pace, pace_of_rows
+from lab.metrics import BANDWIDTHS, GROWTHS, TAIL_LATENCIES, growth_of
 from lab.report.markdown import code, paragraph, table
 from lab.text import MIB, counted, joined, number, records, unique
 
@@ -29,13 +30,13 @@ _SETUP = "setup"
 
 
 def _is_space(target: str, metric: str) -> bool:
-    return metric == growth_metric(target)
+    return metric == growth_of(target)
 
 
 KINDS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("space", _is_space),
     ("bandwidth", lambda target, metric: metric in BANDWIDTHS),
-    ("p99 latency", lambda target, metric: metric.endswith("_latency_p99")),
+    ("p99 latency", lambda target, metric: metric in TAIL_LATENCIES),
     ("duration", lambda target, metric: metric == "duration"),
 )
 """The kinds of number whose noise is told, and what belongs to each."""
@@ -53,7 +54,7 @@ def variation_blocks(facts: Facts) -> list[str]:
     """Coefficients of variation, a row a storage: median and worst of each kind of number."""
     spread = stats.variation(at_one_pace(facts.frame))
     spread = spread[spread["variation"].notna()]
-    spread = spread[~spread["metric"].str.endswith("_growth") | (spread["mean"].abs() > GROWTH_FLOOR_BYTES)]
+    spread = spread[~spread["metric"].isin(GROWTHS) | (spread["mean"].abs() > GROWTH_FLOOR_BYTES)]
     parts = {name: kind_rows(spread, belongs) for name, belongs in KINDS}
     if all(part.empty for part in parts.values()):
         return ["No cell was measured twice yet, so that nothing can be said about noise."]

@@ -11,11 +11,11 @@ from lab.analysis.facts import (
     KEPT_PHASES,
     Facts,
     amounts_told,
-    growth_metric,
     kind_of,
     median_note,
     mib_text,
 )
+from lab.metrics import growth_of
 from lab.report.markdown import code, paragraph, table
 from lab.text import joined, mib, number
 
@@ -113,7 +113,7 @@ def returned_section(facts: Facts) -> Section:
             continue
         where = "In the layer, given back by the storage" if target == "layer" else \
             "In a volume, given back by the volumes' own file system"
-        metric = growth_metric(target)
+        metric = growth_of(target)
         blocks += [f"{where}, MiB (below zero: taken):", returned_table(facts, target),
                    paragraph([_note(facts, target, metric), *returned_sentences(facts, target)])]
     return Section("What comes back", blocks)
@@ -122,7 +122,7 @@ def returned_section(facts: Facts) -> Section:
 def returned_table(facts: Facts, target: str) -> str:
     """A row a storage, a column each phase that frees, and what is still held at the end; MiB."""
     phases = [phase for phase in facts.phases(target) if kind_of(phase) in FREEING]
-    metric = growth_metric(target)
+    metric = growth_of(target)
     rows = [[label, *(mib_text(facts.found(label, target, phase, metric), sign=-1) for phase in phases),
              mib_text(facts.found(label, target, ALL_PHASES, metric))] for label in facts.labels]
     return table(["storage", *(f"at {phase}" for phase in phases), "still held after all"], rows)
@@ -131,7 +131,7 @@ def returned_table(facts: Facts, target: str) -> str:
 def given_back(facts: Facts, label: str, target: str, kind: str) -> float | None:
     """Bytes that all phases of that kind gave back; those that took some count as nothing.  None: not measured."""
     growths = [growth for phase in facts.phases(target) if kind_of(phase) == kind
-               and (growth := facts.median(label, target, phase, growth_metric(target))) is not None]
+               and (growth := facts.median(label, target, phase, growth_of(target))) is not None]
     return sum(-growth for growth in growths if growth <= -GROWTH_FLOOR_BYTES) if growths else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.analysis import stats
+from lab.metrics import GROWTHS
 from lab.runs.store import Run
 from lab.scenario.arms import ARM
 from lab.text import MIB, clean, joined, records, unique
@@ -31,7 +32,7 @@ COLUMNS = ("cell", "label", "target", "workload", "repetition", "position", "pha
            "simulated", "residual", "block_bytes")
 """Of ``compare``: ``position`` is the phase's place in its workload, from 0; bytes, and seconds for DURATION."""
 
-_METRICS = ("storage_growth", "volume_growth", "storage_used", "volume_used", "pool_metadata_used", "duration")
+_METRICS = (*GROWTHS, "storage_used", "volume_used", "pool_metadata_used", "duration")
 
 
 @dataclass(frozen=True)

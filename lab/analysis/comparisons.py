@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.analysis import noise, stats
+from lab.analysis.facts import way_of
 from lab.analysis.verdicts import leader
+from lab.metrics import BANDWIDTHS as BANDWIDTHS
 from lab.runs.records import RepeatRecord
 from lab.scenario.arms import BASELINE, CANDIDATE
 from lab.storages.catalogue import REFERENCE
@@ -16,16 +18,8 @@ from lab.text import MIB, records, unique
 if TYPE_CHECKING:
     import pandas as pd
 
-BANDWIDTHS = ("write_bandwidth", "read_bandwidth")
-
-
-COMPARED = ("write_bandwidth", "read_bandwidth", "write_latency_p99", "read_latency_p99", "sync_latency_p99",
-            "duration")
-
 GROWTH_FLOOR_BYTES = 0.05 * MIB
 """A change of space below this is none: neither its ratio nor its variation says anything."""
-
-SPACE = ("storage_growth", "volume_growth", "allocation_amplification", "write_amplification", "disk_written")
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,7 @@ def _every_running(rows: pd.DataFrame) -> list[Running]:
     for key, part in rows.groupby(within, sort=False):
         named = dict(zip(within, map(str, key), strict=True))
         for top, bottom, told in sides:
-            what = [told or named["place"], f"{named['phase']} {named['metric'].removesuffix('_bandwidth')}",
+            what = [told or named["place"], f"{named['phase']} {way_of(named['metric'])}",
                     named["target"], *([named["workload"]] if several else [])]
             if (one := _running(part, between, top, bottom, ", ".join(what))) is not None:
                 found.append(one)

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import stats
+from lab.metrics import GROWTHS
+from lab.metrics import metric as entry
 from lab.runs.records import CellRecord, Manifest
 from lab.runs.store import Run
 from lab.text import MIB, joined, number, optional, records, unique
@@ -96,16 +98,11 @@ def storages_of(manifest: Manifest) -> dict[str, CellRecord]:
     return found
 
 
-def growth_metric(target: str) -> str:
-    """Where a target's work takes its space."""
-    return "volume_growth" if target == "volume" else "storage_growth"
-
-
 def summed(frame: pd.DataFrame) -> pd.DataFrame:
     """Each cell's growth in each repetition, summed: ``phase`` is ``ALL_PHASES`` or ``KEPT_PHASES``."""
     import pandas as pd
 
-    rows = frame[frame["metric"].isin(["storage_growth", "volume_growth", "application_bytes"])]
+    rows = frame[frame["metric"].isin([*GROWTHS, "application_bytes"])]
     keys = [name for name in frame.columns if name not in ("phase", "value", "source")]
     kept = {cell: before_freeing(unique(part["phase"])) for cell, part in frame.groupby("cell", sort=False)}
     early = rows[[phase in kept[cell] for cell, phase in zip(rows["cell"], rows["phase"], strict=True)]]
@@ -198,8 +195,14 @@ def amounts_told(amounts: Sequence[tuple[str, str]]) -> str:
 
 
 def job_name(phase: str, metric: str) -> str:
-    """A fio job with the way it moves data, as ``rand-read-4k, read``."""
-    return f"{phase}, {metric.split('_')[0]}"
+    """An fio job with the way it moves data, as ``rand-read-4k, read``; any other phase with what is told of it."""
+    return f"{phase}, {way_of(metric)}"
+
+
+def way_of(metric: str) -> str:
+    """``write`` for the write bandwidth: which of a job's bandwidths it is; else the metric's words."""
+    one = entry(metric)
+    return one.way or one.words
 
 
 def difference(facts: Facts, top: str, bottom: str, phase: str) -> stats.Estimate:

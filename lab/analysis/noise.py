@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.errors import InputError
+from lab.metrics import METRICS
 from lab.runs.records import RepeatRecord
 from lab.scenario.arms import BASELINE, CANDIDATE, Arm
 from lab.scenario.phases import phase_names
 from lab.scenario.scenario import FioWorkload, Scenario, Workload
+from lab.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +45,6 @@ SHOWN_PHASES = 12
 _EXAMPLE = "'direct-lvm/overlay2-ext4 write_bandwidth rand-write-4k layer ±10 %'"
 _EXAMPLE_ARMS = "'candidate/baseline write_bandwidth rand-write-4k layer direct-lvm ±10 %'"
 _WIDTH = re.compile(r"(?P<ratio>.*?)\s*(?:±|\+/?-)\s*(?P<percent>\d+(?:\.\d+)?)\s*%\s*")
-
-_EVERY_METRIC = ("sync_duration", "storage_growth", "volume_growth", "storage_used", "volume_used",
-                 "disk_written", "spare_written")
-_LATENCIES = ("mean", "p50", "p95", "p99", "p999")
-FIO_METRICS = (*(f"{way}_{what}" for way in ("write", "read")
-                 for what in ("bandwidth", "iops", *(f"latency_{name}" for name in _LATENCIES))),
-               *(f"sync_latency_{name}" for name in _LATENCIES), "runtime", *_EVERY_METRIC)
-STEP_METRICS = ("duration", "application_bytes", "allocation_amplification", "write_amplification", *_EVERY_METRIC)
 
 
 @dataclass(frozen=True)
@@ -92,9 +86,9 @@ class Judgement:
         if r.estimate is None:
             return f"{r.ratio}: {r.reason}"
         if r.low is None or r.high is None or r.half_width is None:
-            return f"{r.ratio}: {r.estimate:.3g} ×, n = {r.n}, no interval yet"
-        return (f"{r.ratio}: {r.estimate:.3g} × ({r.low:.3g} to {r.high:.3g}), n = {r.n}, "
-                f"±{100 * r.half_width:.3g} % where ±{100 * r.wanted:.3g} % is wanted")
+            return f"{r.ratio}: {short(r.estimate)} ×, n = {r.n}, no interval yet"
+        return (f"{r.ratio}: {short(r.estimate)} × ({short(r.low)} to {short(r.high)}), n = {r.n}, "
+                f"±{short(100 * r.half_width)} % where ±{short(100 * r.wanted)} % is wanted")
 
 
 def parse_repeat_until(text: str, scenarios: Mapping[Arm, Scenario], *, max_repetitions: int,
@@ -217,7 +211,8 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _check_metric(metric: str, workload: Workload) -> None:
-    allowed = FIO_METRICS if isinstance(workload, FioWorkload) else STEP_METRICS
+    jobs = isinstance(workload, FioWorkload)
+    allowed = [one.name for one in METRICS.values() if (one.of_jobs if jobs else one.of_steps)]
     if metric not in allowed:
         raise _bad(f"workload {workload.name} has no metric {metric!r}", f"the metrics are {', '.join(allowed)}")
 

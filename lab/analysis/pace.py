@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.verdicts import higher_is_better
+from lab.metrics import metric
 from lab.text import records
 
 if TYPE_CHECKING:
@@ -57,20 +58,11 @@ def pace_of_rows(measurements: pd.DataFrame) -> dict[int, float]:
 def at_one_pace(measurements: pd.DataFrame) -> pd.DataFrame:
     """The table with its timings as they would be, had every repetition had the earliest one's pace."""
     found = pace_of_rows(measurements)
-    factor = [1.0 if not is_timing(str(metric)) else
-              found[int(repetition)] if higher_is_better(str(metric)) else 1 / found[int(repetition)]
-              for metric, repetition in zip(measurements["metric"], measurements["repetition"], strict=True)]
+    factor = [1.0 if not metric(str(name)).paced else
+              found[int(repetition)] if higher_is_better(str(name)) else 1 / found[int(repetition)]
+              for name, repetition in zip(measurements["metric"], measurements["repetition"], strict=True)]
     return measurements.assign(value=measurements["value"].astype(float) * factor)
 
 
-def is_timing(metric: str) -> bool:
-    """Whether a metric grows or shrinks with the machine's speed: bandwidths, latencies, durations, no counts.
-
-    >>> is_timing("write_bandwidth"), is_timing("duration"), is_timing("storage_growth")
-    (True, True, False)
-    """
-    return metric.endswith(("_bandwidth", "_iops", "runtime", "duration")) or "_latency_" in metric
-
-
 def _timed(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    return (row for row in rows if is_timing(str(row["metric"])))
+    return (row for row in rows if metric(str(row["metric"])).paced)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab import metrics
 from lab.analysis.stats import MIN_N, Estimate, estimate
 
 if TYPE_CHECKING:
@@ -22,15 +23,12 @@ class Verdict:
 
 
 def higher_is_better(metric: str) -> bool | None:
-    """Which way is good; None where neither is.
+    """Which way is good; None where neither is.  Raises InputError for an unknown metric.
 
     >>> higher_is_better("write_bandwidth"), higher_is_better("duration"), higher_is_better("io_bytes")
     (True, False, None)
     """
-    if metric.endswith(("_bandwidth", "_iops")):
-        return True
-    lower = ("latency", "duration", "runtime", "_start", "_load", "_growth", "_used", "amplification")
-    return False if any(part in metric for part in lower) else None
+    return metrics.metric(metric).higher_is_better
 
 
 def verdict(ratio: Estimate, numerator: str, denominator: str, *, higher: bool | None) -> Verdict:

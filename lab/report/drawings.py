@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.analysis import stats
-from lab.analysis.comparisons import BANDWIDTHS, RUNNING_SHOWN, running_ratios
+from lab.analysis.comparisons import RUNNING_SHOWN, running_ratios
+from lab.metrics import BANDWIDTHS
 from lab.report import plots, space_figures, speed_figures
 from lab.report.html_text import environment
 from lab.report.interval_figure import interval_against_n

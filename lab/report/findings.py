@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import stats
 from lab.analysis.comparisons import (
-    BANDWIDTHS,
     GROWTH_FLOOR_BYTES,
     Compared,
     arm_ratios,
@@ -16,10 +15,11 @@ from lab.analysis.comparisons import (
     usual_reference,
 )
 from lab.analysis.noise import Judgement
+from lab.metrics import BANDWIDTHS, GROWTHS, growth_of
 from lab.report import simulated
 from lab.runs.records import Manifest
 from lab.runs.store import Run
-from lab.text import MIB, counted, joined, mib, ns, number, optional, records, unique
+from lab.text import amount, counted, joined, ns, number, optional, records, unique
 from lab.units import format_bytes
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _noise_sentences(frame: pd.DataFrame) -> list[str]:
     table = table[table["variation"].notna()]
     told = []
     for name, own in (("bandwidth", table["metric"].isin(BANDWIDTHS)), ("duration", table["metric"] == "duration"),
-                      ("space taken or given back", table["metric"].str.endswith("_growth")
+                      ("space taken or given back", table["metric"].isin(GROWTHS)
                        & (table["mean"].abs() > GROWTH_FLOOR_BYTES))):
         part = table[own]
         if len(part):
@@ -156,7 +156,7 @@ def _space_sentences(frame: pd.DataFrame) -> list[str]:
     written = summary[(summary["metric"] == "application_bytes") & (summary["median"] > 0)]
     returns, costs = [], []
     for (target, workload), part in by_target(summary, "target", "workload"):
-        growth = part[part["metric"] == ("volume_growth" if target == "volume" else "storage_growth")]
+        growth = part[part["metric"] == growth_of(target)]
         told = []
         for phase in dict.fromkeys(growth["phase"]):
             if str(phase).split("#")[0] in GIVING_BACK:
@@ -178,10 +178,12 @@ def _dearest(growth: pd.DataFrame, asked: pd.DataFrame) -> str | None:
     both["times"] = both["median"] / both["median_written"]
     phase = max(records(both), key=lambda row: float(row["times"]))["phase"]
     rows = both[both["phase"] == phase]
-    said = grouped([(str(row["label"]), f"took {mib(float(row['median']))} ({number(float(row['times']))} ×)")
-                     for row in records(rows)])
-    return (f"the costliest writes were those of {phase}: for {mib(float(rows['median_written'].median()))} that the "
-            f"application wrote, {said} ({ns(rows['n'])})")
+    said = grouped([(str(row["label"]),
+                     f"took {amount(float(row['median']), 'B')} ({amount(float(row['times']), 'ratio')})")
+                    for row in records(rows)])
+    asked_for = amount(float(rows["median_written"].median()), "B")
+    return (f"the costliest writes were those of {phase}: for {asked_for} that the application wrote, {said} "
+            f"({ns(rows['n'])})")
 
 
 def _rewrite_sentences(frame: pd.DataFrame) -> list[str]:
@@ -284,9 +286,9 @@ def _gave(row: dict[str, Any]) -> str:
     growth = float(row["median"])
     if abs(growth) < GROWTH_FLOOR_BYTES:
         return "gave back nothing"
-    text = f"gave back {mib(-growth)}" if growth < 0 else f"took another {mib(growth)}"
+    text = f"gave back {amount(-growth, 'B')}" if growth < 0 else f"took another {amount(growth, 'B')}"
     low, high = optional(row["low"]), optional(row["high"])
     if low is None or high is None or high - low < GROWTH_FLOOR_BYTES:
         return text
     ends = sorted((-low, -high)) if growth < 0 else [low, high]
-    return f"{text} ({number(ends[0] / MIB)} to {number(ends[1] / MIB)})"
+    return f"{text} ({amount(ends[0], 'B')} to {amount(ends[1], 'B')})"

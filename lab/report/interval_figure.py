@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis.comparisons import Running
 from lab.report.plots import blank_figure, entitle, plain_log, styled
+from lab.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def _running_panel(axes: Axes, one: Running) -> None:
     _few_numbers(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.5, numbers[-1] + 0.5)
-    width = "" if last.low is None else f"\n±{100 * (last.centre / last.low - 1):.2g} % at n = {last.n}"
+    width = "" if last.low is None else f"\n±{short(100 * (last.centre / last.low - 1), 2)} % at n = {last.n}"
     axes.set_title(textwrap.fill(one.title, 46) + width, loc="left", fontsize=8)
     axes.set_xlabel("repetitions")
 
@@ -65,5 +66,5 @@ def _few_numbers(axes: Axes) -> None:
     if high / low > 20:
         return plain_log(axes, "y")
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value, 4)))
     axes.yaxis.set_minor_locator(NullLocator())

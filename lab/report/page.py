@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import stats
 from lab.analysis.comparison import pair_runs
-from lab.analysis.comparisons import BANDWIDTHS, COMPARED, SPACE, arm_ratios, usual_reference
+from lab.analysis.comparisons import arm_ratios, usual_reference
 from lab.errors import InputError
+from lab.metrics import BANDWIDTHS, SPACE, SPEEDS
 from lab.report import plots, simulated
 from lab.report.comparison_section import overlaid
 from lab.report.drawings import Drawing, all_labels, figures, workloads_of
@@ -118,11 +119,11 @@ def _compared(m: Manifest, frame: pd.DataFrame, summary: pd.DataFrame) -> dict[s
         return {"verdicts": None, "glance": [], "variation": [], "ratios": []}
     return {
         "verdicts": verdict_table(frame, summary), "glance": _glance(frame), "variation": variation_tables(frame),
-        "ratios": [ratio_table(arm_ratios(frame, (*COMPARED, *SPACE)), "Candidate ÷ baseline"),
+        "ratios": [ratio_table(arm_ratios(frame, (*SPEEDS, *SPACE)), "Candidate ÷ baseline"),
                    ratio_table(stats.rewrite_against_first(frame, ("write_bandwidth", "write_latency_p99",
                                                                     "sync_latency_p99")), "Rewrite ÷ first write"),
-                   ratio_table(stats.layer_against_volume(frame, COMPARED), "Layer ÷ volume"),
-                   ratio_table(stats.ratios(frame, COMPARED), "Storage ÷ storage")],
+                   ratio_table(stats.layer_against_volume(frame, SPEEDS), "Layer ÷ volume"),
+                   ratio_table(stats.ratios(frame, SPEEDS), "Storage ÷ storage")],
     }
 
 

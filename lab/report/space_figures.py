@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.analysis import stats
+from lab.analysis.comparisons import GROWTH_FLOOR_BYTES
+from lab.metrics import BANDWIDTHS, growth_of, used_of
 from lab.report.plots import (
     Style,
     blank_figure,
@@ -31,10 +33,9 @@ if TYPE_CHECKING:
 def space_over_time(samples: pd.DataFrame, workload: str, target: str,
                     style: dict[str, Style] | None = None) -> Figure | None:
     """Space against time, a panel a storage, since the cell's start; the phases of the first repetition as bands."""
-    metric = "volume_used" if target == "volume" else "storage_used"
     frame = stats.prepare(samples)
     frame = frame[(frame["workload"] == workload) & (frame["target"] == target)]
-    used = frame[frame["metric"] == metric]
+    used = frame[frame["metric"] == used_of(target)]
     labels = sorted(used["label"].unique(), key=stats.rank)
     if not labels or len(used) < 2:
         return None
@@ -78,17 +79,16 @@ def space_steps(measurements: pd.DataFrame, workload: str, style: dict[str, Styl
     """What each phase added to the space used, or gave back: bars medians, points runs, ticks what was written."""
     frame = stats.prepare(measurements)
     frame = frame[frame["workload"] == workload]
-    wanted = (((frame["target"] == "volume") & (frame["metric"] == "volume_growth"))
-              | ((frame["target"] != "volume") & (frame["metric"] == "storage_growth")))
-    growth, written = frame[wanted], frame[frame["metric"] == "application_bytes"]
+    growth = frame[frame["metric"] == frame["target"].map(growth_of)]
+    written = frame[frame["metric"] == "application_bytes"]
     if growth.empty:
         return None
     labels = sorted(growth["label"].unique(), key=stats.rank)
     targets = sorted(growth["target"].unique())
     phases = list(dict.fromkeys(growth["phase"]))
-    if frame["metric"].str.endswith("_bandwidth").any():
+    if frame["metric"].isin(BANDWIDTHS).any():
         # a job that only reads, or writes what is already allocated, is no step: of fio jobs only those that moved
-        moved = set(growth.loc[growth["value"].abs() > 0.05 * MIB, "phase"])
+        moved = set(growth.loc[growth["value"].abs() > GROWTH_FLOOR_BYTES, "phase"])
         phases = [phase for phase in phases if phase in moved]
         if not phases:
             return None
@@ -153,7 +153,7 @@ def _bands(axes: Axes, line: pd.DataFrame, longest: float) -> bool:
 
 
 def _short(value: float) -> str:
-    return "0" if abs(value) < 0.005 else f"{value:+.3g}" if abs(value) < 1000 else f"{value:+.0f}"
+    return "0" if abs(value) < 0.005 else f"{value:+.3g}" if abs(value) < 1000 else f"{value:+,.0f}"
 
 
 def _limits(values: pd.Series[float]) -> tuple[float, float]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis import stats
+from lab.analysis.facts import job_name
+from lab.metrics import BANDWIDTHS, STATISTICS, metric
 from lab.report.plots import (
     Style,
     blank_figure,
@@ -21,7 +23,7 @@ from lab.report.plots import (
     styled,
     styles,
 )
-from lab.text import MIB
+from lab.text import MIB, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,7 @@ PERCENTILES = ("p50", "p95", "p99", "p999")
 def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style] | None = None) -> Figure | None:
     """Bandwidth of each fio job's first pass: a bar is the median, a point is one run.  Rows jobs, columns targets."""
     frame = stats.prepare(measurements)
-    frame = frame[(frame["workload"] == workload) & frame["metric"].isin(["write_bandwidth", "read_bandwidth"])
+    frame = frame[(frame["workload"] == workload) & frame["metric"].isin(BANDWIDTHS)
                   & (frame["value"] > 0) & ~frame["phase"].str.contains(r"#\d+$", regex=True)]
     if frame.empty:
         return None
@@ -43,10 +45,10 @@ def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style
     style = style or styles(labels)
     figure = blank_figure(len(rows) * (0.27 * len(labels) + 0.55) + 0.9)
     grid = figure.subplots(len(rows), len(targets), squeeze=False, sharex="row")
-    for line, (phase, metric) in enumerate(rows):
+    for line, (phase, name) in enumerate(rows):
         for column, target in enumerate(targets):
             axes = grid[line, column]
-            part = frame[(frame["phase"] == phase) & (frame["metric"] == metric) & (frame["target"] == target)]
+            part = frame[(frame["phase"] == phase) & (frame["metric"] == name) & (frame["target"] == target)]
             for place, label in enumerate(labels):
                 values = part.loc[part["label"] == label, "value"] / MIB
                 if values.empty:
@@ -54,11 +56,11 @@ def throughput(measurements: pd.DataFrame, workload: str, style: dict[str, Style
                     continue
                 axes.barh(place, values.median(), height=0.68, color=style[label].colour, alpha=0.55)
                 points(axes, values.tolist(), place, style[label])
-                axes.annotate(f"{values.median():.3g}", (max(values), place), (6, 0), textcoords="offset points",
+                axes.annotate(short(float(values.median())), (max(values), place), (6, 0), textcoords="offset points",
                               va="center", fontsize=8)
             _storage_axis(axes, labels, column == 0)
-            axes.set_title(f"{phase}, {metric.split('_')[0]}, {target}   ({repetitions_told(part)})", loc="left")
-            whole = frame.loc[(frame["phase"] == phase) & (frame["metric"] == metric), "value"]
+            axes.set_title(f"{job_name(phase, name)}, {target}   ({repetitions_told(part)})", loc="left")
+            whole = frame.loc[(frame["phase"] == phase) & (frame["metric"] == name), "value"]
             axes.set_xlim(0, 1.17 * float(whole.max()) / MIB)
     for axes in grid[-1]:
         axes.set_xlabel("bandwidth, MiB/s")
@@ -112,9 +114,8 @@ def first_against_rewrite(measurements: pd.DataFrame, workload: str,
 def latency(measurements: pd.DataFrame, workload: str, style: dict[str, Style] | None = None) -> Figure | None:
     """Latency percentiles of each fio job's first pass on a log axis: line through medians, a point each run."""
     frame = stats.prepare(measurements)
-    parts = frame["metric"].str.extract(r"^(?P<kind>write|read|sync)_latency_(?P<percentile>p\d+)$")
-    frame["percentile"] = parts["percentile"]
-    frame["kind"] = parts["kind"]
+    entries = [metric(str(name)) for name in frame["metric"]]
+    frame["percentile"], frame["kind"] = [one.statistic for one in entries], [one.way for one in entries]
     frame = frame[(frame["workload"] == workload) & frame["percentile"].isin(PERCENTILES) & (frame["value"] > 0)
                   & ~frame["phase"].str.contains(r"#\d+$", regex=True)].copy()
     if frame.empty:
@@ -138,7 +139,7 @@ def latency(measurements: pd.DataFrame, workload: str, style: dict[str, Style] |
                 for x, values in groups:
                     axes.plot([x] * len(values), values, linestyle="none", marker=style[label].marker, markersize=4,
                               color=style[label].colour, markeredgecolor="white", markeredgewidth=0.4)
-            axes.set_xticks(range(len(PERCENTILES)), ["p50", "p95", "p99", "p99.9"])
+            axes.set_xticks(range(len(PERCENTILES)), [STATISTICS[name] for name in PERCENTILES])
             axes.set_xlim(-0.4, len(PERCENTILES) - 0.6)
             axes.set_yscale("log")
             plain_log(axes, "y")

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import stats
-from lab.analysis.comparisons import BANDWIDTHS, GROWTH_FLOOR_BYTES, compare_storages
+from lab.analysis.comparisons import GROWTH_FLOOR_BYTES, compare_storages
+from lab.analysis.facts import job_name
 from lab.analysis.verdicts import higher_is_better, verdict
+from lab.metrics import BANDWIDTHS, GROWTHS, SPEEDS, TAIL_LATENCIES, Kind, growth_of, metric
 from lab.runs.records import Manifest
 from lab.scenario.arms import BASELINE, CANDIDATE
-from lab.text import MIB, clean, metric_words, number, option, optional, records, unique
+from lab.text import amount, clean, metric_words, number, option, optional, records, unique
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_GROUPS: tuple[tuple[str, str, float, Callable[[str, str], bool]], ...] = (
-    ("Throughput", "MiB/s", 1 / MIB, lambda metric, unit: unit == "B/s"),
-    ("Operations", "1/s", 1.0, lambda metric, unit: unit == "1/s"),
-    ("Latency", "ms", 1000.0, lambda metric, unit: unit == "s" and "latency" in metric),
-    ("Time", "s", 1.0, lambda metric, unit: unit == "s"),
-    ("Space and bytes", "MiB", 1 / MIB, lambda metric, unit: unit == "B"),
-)
-
-
-_KEY = re.compile(r"(write|read|sync)_latency_p99|duration|storage_growth|volume_growth|application_bytes"
-                  r"|allocation_amplification|write_amplification|daemon_start|image_load")
-
-
-_VARYING = re.compile(r"(write|read)_bandwidth|(write|read|sync)_latency_p99|duration|storage_growth|volume_growth")
+_SHOWN_FIRST = {*TAIL_LATENCIES, "duration", *GROWTHS, "application_bytes", "allocation_amplification",
+                "write_amplification", "daemon_start", "image_load"}
+_VARYING = [*SPEEDS, *GROWTHS]
 
 
 @dataclass(frozen=True)
@@ -45,46 +34,35 @@ class Table:
 
 
 def median_tables(summary: pd.DataFrame, *, key: bool) -> list[Table]:
-    tables = []
     labels = sorted(summary["label"].unique(), key=stats.rank)
     summary = summary.sort_values("target", kind="stable")
     metrics, moved = summary["metric"].astype(str), summary["median"].abs() > 0
-    jobs = bool(metrics.str.endswith("_bandwidth").any())
-    is_key = metrics.str.fullmatch(_KEY.pattern)
-    for growth, own in (("volume_growth", summary["target"] == "volume"),
-                        ("storage_growth", summary["target"] != "volume")):
-        is_key &= (metrics != growth) | (own & (moved | (not jobs)))     # of fio jobs, those that moved something
+    jobs = bool(metrics.isin(BANDWIDTHS).any())
+    is_key = metrics.isin(_SHOWN_FIRST)
+    own = metrics == summary["target"].map(growth_of)
+    is_key &= ~metrics.isin(GROWTHS) | (own & (moved | (not jobs)))     # of fio jobs, those that moved something
     chosen = summary[is_key if key else ~is_key]
-    seen: set[tuple[str, str]] = set()
-    for title, unit, factor, fits in (*_GROUPS, ("Ratios and counts", "", 1.0, lambda metric, unit: True)):
-        rows: list[list[tuple[str, str]]] = []
-        for (phase, target, metric, own_unit), part in chosen.groupby(["phase", "target", "metric", "unit"],
-                                                                      sort=False):
-            if not fits(str(metric), str(own_unit)) or (f"{phase} {target}", f"{metric} {own_unit}") in seen:
-                continue
-            seen.add((f"{phase} {target}", f"{metric} {own_unit}"))
-            if str(metric).startswith(("read_", "write_", "sync_")) and not part["median"].any():
-                continue        # a job that only writes has no read bandwidth to show
-            named = metric_words(str(metric))
-            named += f", {own_unit}" if not unit and own_unit not in ("", "ratio", "1") else ""
-            row = [(clean(str(phase)), ""), (clean(str(target)) or "–", ""), (clean(named), "")]
-            by_label = {str(r["label"]): r for r in records(part)}
-            rows.append(row + [_median_cell(by_label.get(label), factor) for label in labels])
-        if rows:
-            head = [f"{label}, {unit}" if unit else label for label in labels]
-            tables.append(_noted(Table(title, ["phase", "written to", "quantity", *map(clean, head)], rows, keys=3)))
-    return tables
+    found: dict[Kind, list[list[tuple[str, str]]]] = {kind: [] for kind in Kind}
+    for (phase, target, name), part in chosen.groupby(["phase", "target", "metric"], sort=False):
+        one = metric(str(name))
+        if one.way and not part["median"].any():
+            continue        # a job that only writes has no read bandwidth to show
+        by_label = {str(r["label"]): r for r in records(part)}
+        found[one.kind].append([(clean(str(phase)), ""), (clean(str(target)) or "–", ""), (one.words, ""),
+                                *(_median_cell(by_label.get(label), one.unit) for label in labels)])
+    head = ["phase", "written to", "quantity", *map(clean, labels)]
+    return [_noted(Table(kind, head, rows, keys=3)) for kind, rows in found.items() if rows]
 
 
-def _median_cell(row: dict[str, Any] | None, factor: float) -> tuple[str, str]:
+def _median_cell(row: dict[str, Any] | None, unit: str) -> tuple[str, str]:
     if row is None:
         return "–", "no value"
     low, high = optional(row["low"]), optional(row["high"])
     small = f"{_NOTE}n = {row['n']}"
     if low is not None and high is not None:
-        small = (f"{number(low * factor)} to {number(high * factor)}"
+        small = (f"{amount(low, unit)} to {amount(high, unit)}"
                  f"{_NOTE}intervals of {float(row['coverage']):.0%}, n = {row['n']}")
-    return number(float(row["median"]) * factor), small
+    return amount(float(row["median"]), unit), small
 
 
 _NOTE = "\x00"
@@ -133,12 +111,12 @@ def verdict_table(frame: pd.DataFrame, summary: pd.DataFrame) -> Table:
         own = summary[(summary["workload"] == v.workload) & (summary["target"] == v.target)
                       & (summary["phase"] == v.phase) & (summary["metric"] == v.metric)]
         by_label = {str(row["label"]): row for row in records(own)}
-        rows.append([(clean(f"{v.phase}, {v.metric.split('_')[0]}"), clean(v.workload) if several else ""),
+        rows.append([(clean(job_name(v.phase, v.metric)), clean(v.workload) if several else ""),
                      (clean(v.target), ""),
                      (clean(v.winner or "none"), clean("" if v.winner else v.reason.split(": ", 1)[-1])),
-                     *(_median_cell(by_label.get(label), 1 / MIB) for label in labels)])
+                     *(_median_cell(by_label.get(label), metric(v.metric).unit) for label in labels)])
         tint.append("" if v.winner else "unsettled")
-    head = ["job", "written to", "fastest", *(f"{clean(label)}, MiB/s" for label in labels)]
+    head = ["job", "written to", "fastest", *map(clean, labels)]
     return _noted(Table("Bandwidth: medians, and which storage was fastest", head, rows, keys=3, tint=tint))
 
 
@@ -148,11 +126,11 @@ def matrix(table: pd.DataFrame, caption: str) -> Table:
     several = table["workload"].nunique() > 1
     labels = sorted(table["label"].unique(), key=stats.rank)
     rows = []
-    for (workload, target, phase, metric), part in table.groupby(["workload", "target", "phase", "metric"], sort=False):
+    for (workload, target, phase, name), part in table.groupby(["workload", "target", "phase", "metric"], sort=False):
         by_label = {str(row["label"]): stats.estimate(row) for row in records(part)}
         if all(found.centre != found.centre for found in by_label.values()):
             continue
-        row = [(clean(f"{phase}, {str(metric).split('_')[0]}"), clean(str(workload)) if several else "")]
+        row = [(clean(job_name(str(phase), str(name))), clean(str(workload)) if several else "")]
         row += [(clean(str(target)), "")] if target else []
         for label in labels:
             found = by_label.get(label)
@@ -172,16 +150,16 @@ def matrix(table: pd.DataFrame, caption: str) -> Table:
 def variation_tables(frame: pd.DataFrame) -> list[Table]:
     """Each phase's coefficient of variation, in percent, a table a workload; where it was repeated."""
     table = stats.variation(frame[frame["workload"] != "setup"])
-    table = table[table["metric"].str.fullmatch(_VARYING.pattern) & table["variation"].notna()]
-    table = table[~table["metric"].str.endswith("_growth") | (table["mean"].abs() > GROWTH_FLOOR_BYTES)]
+    table = table[table["metric"].isin(_VARYING) & table["variation"].notna()]
+    table = table[~table["metric"].isin(GROWTHS) | (table["mean"].abs() > GROWTH_FLOOR_BYTES)]
     tables = []
     for workload, own in table.groupby("workload", sort=False):
         labels = sorted(own["label"].unique(), key=stats.rank)
         rows = []
-        for (target, phase, metric), part in sorted(own.groupby(["target", "phase", "metric"], sort=False),
+        for (target, phase, name), part in sorted(own.groupby(["target", "phase", "metric"], sort=False),
                                                     key=lambda item: str(item[0][0])):
             by_label = {str(row["label"]): row for row in records(part)}
-            rows.append([(clean(str(phase)), ""), (clean(str(target)), ""), (metric_words(str(metric)), ""),
+            rows.append([(clean(str(phase)), ""), (clean(str(target)), ""), (metric_words(str(name)), ""),
                          *(_variation_cell(by_label.get(label)) for label in labels)])
         head = ["phase", "written to", "quantity", *(f"{clean(label)}, %" for label in labels)]
         tables.append(_noted(Table(f"Coefficient of variation over repetitions: {clean(str(workload))}", head, rows,

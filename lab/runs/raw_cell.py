@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import ReaderError
+from lab.metrics import metric
 from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.fio import DirectionStats, read_fio
 from lab.readers.pool_block import block_bytes
@@ -56,40 +57,40 @@ def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) ->
         values = _phase_values(phase, told, boundaries[number], boundaries[number + 1])
         if phase["fio_file"]:
             values += _fio_values(folder / f"{phase['fio_file']}.gz")
-        measurements += [{**keys, "phase": phase["name"], "metric": metric, "value": float(value), "unit": unit}
-                         for metric, value, unit in values]
+        measurements += [{**keys, "phase": phase["name"], "metric": name, "value": float(value),
+                          "unit": metric(name).unit} for name, value in values]
     return CellRows(measurements, list(_sample_rows(samples, told, keys)),
                     [after["cpu"] - before["cpu"] for before, after in pairwise(samples)],
                     [sample["elapsed"] for sample in samples])
 
 
 def _phase_values(phase: Mapping[str, Any], told: Mapping[str, Any], before: Mapping[str, Any],
-                  after: Mapping[str, Any]) -> list[tuple[str, float, str]]:
-    values: list[tuple[str, float, str]] = []
-    for metric, key in (("duration", "duration_seconds"), ("sync_duration", "sync_seconds")):
+                  after: Mapping[str, Any]) -> list[tuple[str, float]]:
+    values: list[tuple[str, float]] = []
+    for name, key in (("duration", "duration_seconds"), ("sync_duration", "sync_seconds")):
         if phase[key] is not None:
-            values.append((metric, phase[key], "s"))
+            values.append((name, phase[key]))
     if (written := phase["application_bytes"]) is not None:
-        values.append(("application_bytes", written, "B"))
+        values.append(("application_bytes", written))
     first, last = (space_of(one, told["kind"], told["chunk_size_bytes"]) for one in (before, after))
-    for metric in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
-                   "host_disk_allocated"):
-        if metric in last:
-            values.append((metric, last[metric], "B"))
-    for metric, level in (("storage_growth", "storage_used"), ("volume_growth", "volume_used"),
-                          ("loop_growth", "loop_data_allocated"), ("disk_written", "disk_written"),
-                          ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written"),
-                          ("host_disk_growth", "host_disk_allocated")):
+    for name in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
+                 "host_disk_allocated"):
+        if name in last:
+            values.append((name, last[name]))
+    for name, level in (("storage_growth", "storage_used"), ("volume_growth", "volume_used"),
+                        ("loop_growth", "loop_data_allocated"), ("disk_written", "disk_written"),
+                        ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written"),
+                        ("host_disk_growth", "host_disk_allocated")):
         if level in first and level in last:
-            values.append((metric, last[level] - first[level], "B"))
+            values.append((name, last[level] - first[level]))
     if written:
-        for metric, level in (("allocation_amplification", "storage_used"), ("write_amplification", "disk_written")):
+        for name, level in (("allocation_amplification", "storage_used"), ("write_amplification", "disk_written")):
             if level in first and level in last:
-                values.append((metric, (last[level] - first[level]) / written, "ratio"))
+                values.append((name, (last[level] - first[level]) / written))
     if "inodes_used" in last:
-        values.append(("inodes_used", last["inodes_used"], "count"))
+        values.append(("inodes_used", last["inodes_used"]))
     if (sizes := _container_sizes(after)) is not None:
-        values.append(("container_size", sizes, "B"))
+        values.append(("container_size", sizes))
     return values
 
 
@@ -148,8 +149,8 @@ def _pool_space(status: str, chunk_size_bytes: int | None) -> dict[str, float]:
             "pool_metadata_used": pool.used_metadata_blocks * METADATA_BLOCK_BYTES}
 
 
-def _fio_values(path: Path) -> list[tuple[str, float, str]]:
-    values: list[tuple[str, float, str]] = []
+def _fio_values(path: Path) -> list[tuple[str, float]]:
+    values: list[tuple[str, float]] = []
     for job in read_fio(path, allow_job_errors=True).jobs:
         if job.error:
             raise ReaderError(f"job {job.name} ended with error {job.error}", where=str(path))
@@ -157,26 +158,25 @@ def _fio_values(path: Path) -> list[tuple[str, float, str]]:
             if stats is not None:
                 values += _direction_values(stats)
         if job.sync is not None and job.sync.lat is not None:
-            values.append(("sync_latency_mean", job.sync.lat.mean_seconds, "s"))
-            values += [(f"sync_latency_{name}", job.percentile("sync", fraction), "s")
+            values.append(("sync_latency_mean", job.sync.lat.mean_seconds))
+            values += [(f"sync_latency_{name}", job.percentile("sync", fraction))
                        for name, fraction in _QUANTILES.items()]
     return values
 
 
-def _direction_values(stats: DirectionStats) -> Iterator[tuple[str, float, str]]:
+def _direction_values(stats: DirectionStats) -> Iterator[tuple[str, float]]:
     way = stats.direction
-    for metric, value, unit in ((f"{way}_bandwidth", stats.bandwidth_bytes_per_second, "B/s"),
-                                (f"{way}_iops", stats.iops, "1/s"), ("runtime", stats.runtime_seconds, "s"),
-                                ("io_bytes", stats.io_bytes, "B")):
+    for name, value in ((f"{way}_bandwidth", stats.bandwidth_bytes_per_second), (f"{way}_iops", stats.iops),
+                        ("runtime", stats.runtime_seconds), ("io_bytes", stats.io_bytes)):
         if value is not None:
-            yield metric, value, unit
+            yield name, value
     latency = stats.lat if stats.lat is not None and stats.lat.bins else stats.clat
     if latency is None:
         return
-    yield f"{way}_latency_mean", latency.mean_seconds, "s"
+    yield f"{way}_latency_mean", latency.mean_seconds
     for name, fraction in _QUANTILES.items():
         if fraction in latency.percentiles:
-            yield f"{way}_latency_{name}", latency.percentiles[fraction], "s"
+            yield f"{way}_latency_{name}", latency.percentiles[fraction]
 
 
 def _sample_rows(samples: list[dict[str, Any]], told: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Row]:
@@ -186,15 +186,14 @@ def _sample_rows(samples: list[dict[str, Any]], told: Mapping[str, Any], keys: M
     start = min(samples[0]["t"], phases[0]["began"]) if phases else samples[0]["t"]
     for sample in samples:
         phase = next((p["name"] for p in phases if p["began"] <= sample["t"] <= p["ended"]), "between")
-        values = {metric: (value, "count" if metric == "inodes_used" else "B")
-                  for metric, value in space_of(sample, told["kind"], told["chunk_size_bytes"]).items()}
+        values = space_of(sample, told["kind"], told["chunk_size_bytes"])
         memory = parse_meminfo(sample["meminfo"])
-        values["memory_available"] = (memory["MemAvailable"], "B")
-        values["memory_dirty"] = (memory["Dirty"], "B")
-        values["containers_memory"] = (sum(group["current"] for group in sample["cgroups"].values()), "B")
-        for metric, (value, unit) in values.items():
-            yield {**keys, "phase": phase, "t_seconds": sample["t"] - start, "metric": metric,
-                   "value": float(value), "unit": unit}
+        values["memory_available"] = memory["MemAvailable"]
+        values["memory_dirty"] = memory["Dirty"]
+        values["containers_memory"] = sum(group["current"] for group in sample["cgroups"].values())
+        for name, value in values.items():
+            yield {**keys, "phase": phase, "t_seconds": sample["t"] - start, "metric": name, "value": float(value),
+                   "unit": metric(name).unit}
 
 
 def _json(path: Path) -> Any:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lab.errors import InputError
+from lab.metrics import metric
 from lab.model.container.host import CellFailed, Host, PhaseRecord, Process
 from lab.model.drivers.face import build_storage
 from lab.model.drivers.storage import Levels, PoolFull
@@ -166,62 +167,62 @@ def _process(host: Host, cell: Cell, image: ImageContent, seed: int, parameters:
 
 def _measurements(host: Host, keys: Row) -> Iterator[Row]:
     for phase in host.phases:
-        for metric, value, unit in _phase_values(phase):
-            yield {**keys, "phase": phase.name, "metric": metric, "value": float(value), "unit": unit}
+        for name, value in _phase_values(phase):
+            yield {**keys, "phase": phase.name, "metric": name, "value": float(value), "unit": metric(name).unit}
 
 
-def _phase_values(phase: PhaseRecord) -> Iterator[tuple[str, float, str]]:
+def _phase_values(phase: PhaseRecord) -> Iterator[tuple[str, float]]:
     """The metrics of ``lab.runs.raw_cell`` that the model has, in its order."""
     outcome = phase.outcome
     if outcome.seconds is not None:
-        yield "duration", outcome.seconds, "s"
-    yield "sync_duration", phase.sync_seconds, "s"
+        yield "duration", outcome.seconds
+    yield "sync_duration", phase.sync_seconds
     if outcome.application_bytes is not None:
-        yield "application_bytes", outcome.application_bytes, "B"
+        yield "application_bytes", outcome.application_bytes
     before, after = _levels(phase.before), _levels(phase.after)
-    yield from ((metric, value, "B") for metric, value in after.items())
+    yield from after.items()
     growth = after["storage_used"] - before["storage_used"]
-    yield "storage_growth", growth, "B"
-    yield "volume_growth", after["volume_used"] - before["volume_used"], "B"
+    yield "storage_growth", growth
+    yield "volume_growth", after["volume_used"] - before["volume_used"]
     if outcome.application_bytes:
-        yield "allocation_amplification", growth / outcome.application_bytes, "ratio"
+        yield "allocation_amplification", growth / outcome.application_bytes
     if outcome.job is not None and outcome.counts is not None:
         yield from _job_values(outcome.job, outcome.counts)
 
 
-def _job_values(job: JobTimes, counts: JobCounts) -> Iterator[tuple[str, float, str]]:
+def _job_values(job: JobTimes, counts: JobCounts) -> Iterator[tuple[str, float]]:
     """fio's own, but for p99.9: real tails are longer than the model's."""
     for way, rate, iops, moved, latency in (
             ("read", job.read_bandwidth, job.read_iops, counts.read_bytes, job.read_latency),
             ("write", job.write_bandwidth, job.write_iops, counts.written_bytes, job.write_latency)):
         if rate is not None and iops is not None:
-            yield f"{way}_bandwidth", rate, "B/s"
-            yield f"{way}_iops", iops, "1/s"
-            yield "runtime", job.seconds, "s"
-            yield "io_bytes", moved, "B"
+            yield f"{way}_bandwidth", rate
+            yield f"{way}_iops", iops
+            yield "runtime", job.seconds
+            yield "io_bytes", moved
             yield from _latencies(way, latency)
     if counts.syncs > 1:             # of one sync at the job's end, fio tells no latency
         yield from _latencies("sync", job.sync_latency)
 
 
-def _latencies(way: str, told: LatencyEstimate | None) -> Iterator[tuple[str, float, str]]:
+def _latencies(way: str, told: LatencyEstimate | None) -> Iterator[tuple[str, float]]:
     if told is not None:
         for name, value in (("mean", told.mean), ("p50", told.p50), ("p95", told.p95), ("p99", told.p99)):
-            yield f"{way}_latency_{name}", value, "s"
+            yield f"{way}_latency_{name}", value
 
 
 def _samples(host: Host, keys: Row) -> Iterator[Row]:
     start = host.samples[0].at if host.samples else 0.0
     for sample in host.samples:
-        for metric, value in _levels(sample.levels).items():
-            yield {**keys, "phase": sample.phase, "t_seconds": sample.at - start, "metric": metric,
-                   "value": float(value), "unit": "B"}
+        for name, value in _levels(sample.levels).items():
+            yield {**keys, "phase": sample.phase, "t_seconds": sample.at - start, "metric": name,
+                   "value": float(value), "unit": metric(name).unit}
 
 
 def _levels(levels: Levels) -> dict[str, int]:
     known = {"storage_used": levels.storage_used, "volume_used": levels.volume_used,
              "pool_metadata_used": levels.pool_metadata_used, "pool_data_total": levels.pool_data_total}
-    return {metric: value for metric, value in known.items() if value is not None}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _machine_record(machine: MachineSpec) -> MachineRecord:

@@ -24,21 +24,19 @@ from itertools import accumulate
 from statistics import median
 
 from lab.answers.gate.rows import COUNT, Row, Status
-from lab.answers.gate.rules import GROWTHS, LEFT, METADATA_PEAK, PEAK, WORK, Rules
+from lab.answers.gate.rules import WORK, Rules
 from lab.answers.gate.sides import Comparison, Quantity, Values
+from lab.metrics import GROWTHS, metric
 from lab.runs.records import CellRecord
-from lab.units import METADATA_BLOCK_BYTES, format_bytes
+from lab.text import amount, signed
 
 WHOLE_CELL = "whole cell"
 """The phase of counts derived from all phases of a cell."""
 
-KIB, MIB = 1024, 1024**2
-_LEVEL = "pool_metadata_used"
 _MOVED, _READ, _WRITTEN = "io_bytes", "read_bandwidth", "write_bandwidth"
 MOVING = (_MOVED, _READ, _WRITTEN)
 """What tells whether an fio job wrote more on one side."""
-_LEAST_BYTES = 64 * KIB
-_LATE_BYTES, _LATE_BLOCKS = MIB, 10
+_LATE_BYTES, _LATE_BLOCKS = 1024**2, 10
 
 
 def late_bytes(block_bytes: int) -> int:
@@ -57,25 +55,24 @@ def with_totals(comparisons: Iterable[Comparison]) -> list[Comparison]:
     for one in listed:
         if totals_of(one.quantity.metric):
             phases.setdefault((one.quantity.cell, one.quantity.metric), []).append(one)
-    for (cell, metric), own in phases.items():
-        ways = [_peak_level] if metric not in GROWTHS else [_peak, math.fsum]
-        totals = list(zip(totals_of(metric), ways, strict=True))
+    for (cell, name), own in phases.items():
+        ways = [_peak, math.fsum] if name in GROWTHS else [_peak_level]
+        totals = list(zip(totals_of(name), ways, strict=True))
         sides = [_by_repetition([getattr(one, side) for one in own]) for side in ("baseline", "candidate")]
-        for name, total in totals:
-            made.append(Comparison(Quantity(cell, WHOLE_CELL, name, own[0].quantity.unit),
+        for derived, total in totals:
+            made.append(Comparison(Quantity(cell, WHOLE_CELL, derived, metric(derived).unit),
                                    *({r: total(values) for r, values in side.items()} for side in sides)))
     return made
 
 
-def totals_of(metric: str) -> list[str]:
+def totals_of(name: str) -> list[str]:
     """The counts of a whole cell that are derived of a metric.
 
     >>> totals_of("storage_growth"), totals_of("duration")
     (['storage_growth_peak', 'storage_growth_left'], [])
     """
-    if metric == _LEVEL:
-        return [METADATA_PEAK]
-    return [f"{metric}_{what}" for what in (PEAK, LEFT)] if metric in GROWTHS else []
+    one = metric(name)
+    return [derived for derived in (one.peak, one.left) if derived is not None]
 
 
 def _by_repetition(phases: list[Values]) -> dict[int, list[float]]:
@@ -99,17 +96,11 @@ def block_bytes_of(records: Iterable[CellRecord | None]) -> int:
 
 def tolerance(quantity: Quantity, largest: float, block_bytes: int, rules: Rules) -> float:
     """How far above the largest of the baseline's values, which is ``largest``, a count may lie."""
-    metric = quantity.metric
-    if metric in rules.tolerances:
-        return float(rules.tolerances[metric])
-    of_pool = 0 if metric.startswith("volume") else block_bytes
-    if metric in GROWTHS:
-        return max(_LEAST_BYTES, 2 * of_pool)
-    if metric == METADATA_PEAK:
-        return max(4 * METADATA_BLOCK_BYTES, 0.02 * abs(largest))
-    if metric.endswith((f"_{PEAK}", f"_{LEFT}")):
-        return max(_LEAST_BYTES, 4 * of_pool, 0.01 * abs(largest))
-    return max(_LEAST_BYTES, 0.01 * abs(largest))
+    if quantity.metric in rules.tolerances:
+        return float(rules.tolerances[quantity.metric])
+    usual = metric(quantity.metric).tolerance
+    assert usual is not None
+    return usual.size_bytes(largest, block_bytes)
 
 
 def judge_counts(comparisons: Iterable[Comparison], rules: Rules, blocks: Mapping[str, int]) -> list[Row]:
@@ -125,7 +116,7 @@ def judge_counts(comparisons: Iterable[Comparison], rules: Rules, blocks: Mappin
 def different_work(rows: Iterable[Row]) -> set[tuple[str, str]]:
     """Cells and phases in which the two sides' workloads wrote different amounts."""
     return {(row.quantity.cell, row.quantity.phase) for row in rows
-            if row.quantity.metric == WORK and row.status is Status.INCONCLUSIVE}
+            if row.quantity.metric in WORK and row.status is Status.INCONCLUSIVE}
 
 
 def comparable(rows: Iterable[Row], counts: Iterable[Row], comparisons: Iterable[Comparison]) -> list[Row]:
@@ -137,7 +128,7 @@ def without_different_work(rows: Iterable[Row], different: set[tuple[str, str]])
     """The rows, but inconclusive in those phases, and in all of their cells' totals."""
     cells = {cell for cell, _ in different}
     return [replace(row, status=Status.INCONCLUSIVE, reason=f"the two sides did different work; {row.reason}")
-            if row.quantity.metric != WORK and (
+            if row.quantity.metric not in WORK and (
                 (row.quantity.cell, row.quantity.phase) in different
                 or (row.quantity.phase == WHOLE_CELL and row.quantity.cell in cells)) else row for row in rows]
 
@@ -150,8 +141,8 @@ def without_other_amounts(rows: Iterable[Row], comparisons: Iterable[Comparison]
     """
     listed = [one for one in comparisons if one.quantity.metric in MOVING]
 
-    def moving(metric: str) -> set[tuple[str, str]]:
-        return {(one.quantity.cell, one.quantity.phase) for one in listed if one.quantity.metric == metric
+    def moving(name: str) -> set[tuple[str, str]]:
+        return {(one.quantity.cell, one.quantity.phase) for one in listed if one.quantity.metric == name
                 and any((*one.baseline.values(), *one.candidate.values()))}
 
     only_read = moving(_READ) - moving(_WRITTEN)
@@ -186,16 +177,16 @@ def _judge(one: Comparison, rules: Rules, block_bytes: int) -> Row:
         if odd := [repetition for repetition, value in values.items() if not math.isfinite(value)]:
             return replace(row, reason=f"the {side}'s value in repetition {odd[0]} is no number")
     row = replace(row, baseline=median(before), candidate=median(after), worse=median(after) - median(before))
-    if one.quantity.metric == WORK:
+    if one.quantity.metric in WORK:
         return _judge_work(row, before, after)
     limit = tolerance(one.quantity, max(before, key=abs), block_bytes, rules)
     row = replace(row, limit=limit)
     above, below = median(after) - max(before), min(before) - median(after)
-    told = f"{_signed(median(after) - median(before))}, the median of {_ns(before, after)}"
+    told = f"{signed(median(after) - median(before), 'B')}, the median of {_ns(before, after)}"
     if above > limit:
         return replace(row, status=Status.REGRESSION,
-                       reason=f"{told}; {format_bytes(above)} above the baseline's largest, where "
-                              f"{format_bytes(limit)} is tolerated")
+                       reason=f"{told}; {amount(above, 'B')} above the baseline's largest, where "
+                              f"{amount(limit, 'B')} is tolerated")
     if below > limit:
         return replace(row, status=Status.BETTER, reason=told)
     exact = min(before) == max(before) == min(after) == max(after)
@@ -205,27 +196,25 @@ def _judge(one: Comparison, rules: Rules, block_bytes: int) -> Row:
 def _judge_work(row: Row, before: list[float], after: list[float]) -> Row:
     if min(before) <= min(after) and max(after) <= max(before):
         return replace(row, status=Status.NONE, reason="the same work", limit=0.0)
-    return replace(row, limit=0.0, reason=f"the workload wrote {format_bytes(median(before))} in the baseline and "
-                                          f"{format_bytes(median(after))} in the candidate, on the median: this is not "
+    return replace(row, limit=0.0, reason=f"the workload wrote {amount(median(before), 'B')} in the baseline and "
+                                          f"{amount(median(after), 'B')} in the candidate, on the median: this is not "
                                           "the same work")
 
 
 def _moved(row: Row, rules: Rules, block_bytes: int, larger: set[tuple[str, str]],
            totals: set[tuple[str, str]]) -> Row:
     """A phase's growth that its cell as a whole does not show."""
-    metric = row.quantity.metric
-    if row.status is not Status.REGRESSION or metric not in GROWTHS or metric in rules.tolerances or row.worse is None:
+    name = row.quantity.metric
+    if row.status is not Status.REGRESSION or name not in GROWTHS or name in rules.tolerances or row.worse is None:
         return row
-    own = {(row.quantity.cell, f"{metric}_{what}") for what in (PEAK, LEFT)}
-    of_pool = 0 if metric.startswith("volume") else block_bytes
+    own = {(row.quantity.cell, derived) for derived in totals_of(name)}
+    usual = metric(name).tolerance
+    of_pool = block_bytes if usual is not None and usual.blocks else 0
     if row.worse > late_bytes(of_pool) or own & larger or not own <= totals:
         return row
     return replace(row, status=Status.NONE,
-                   reason=f"{_signed(row.worse)}, which the cell as a whole does not show: written later or earlier")
-
-
-def _signed(size_bytes: float) -> str:
-    return f"{'+' if size_bytes >= 0 else '-'}{format_bytes(abs(size_bytes))}"
+                   reason=f"{signed(row.worse, 'B')}, which the cell as a whole does not show: written later or "
+                          "earlier")
 
 
 def _ns(before: list[float], after: list[float]) -> str:

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 from lab.answers.gate.gate import Gate
 from lab.answers.gate.rows import Notice, Row, Status
-from lab.answers.gate.shown import amount, title, worse_by
+from lab.answers.gate.shown import title, worse_by
+from lab.text import amount
 
 _WHOLE = "whole gate"
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

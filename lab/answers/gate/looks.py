@@ -18,6 +18,7 @@ from lab.answers.gate.rules import Rules
 from lab.answers.gate.sides import Sides
 from lab.runs.records import ScenarioRef
 from lab.scenario.arms import BASELINE, CANDIDATE
+from lab.text import short
 
 SCENARIO_FOLDERS = (Path("."), Path("scenarios"), Path("scenarios/validation"))
 """Where a scenario of a manifest's file name is looked for, by its digest."""
@@ -44,7 +45,7 @@ def next_look(sides: Sides, rules: Rules, rows: list[Row]) -> Look:
     needed = pairs_needed(wanted) if sides.paired else repetitions_needed(wanted)
     schedule = rules.look_schedule()
     planned = (f"the gate is asked at {_listed(schedule)} repetitions at most, and each look spends "
-               f"{rules.alpha_a_look:.3g} of {rules.alpha:g}")
+               f"{short(rules.alpha_a_look)} of {short(rules.alpha)}")
     later = [n for n in schedule if n > measured]
     able = [n for n in later if n >= needed]
     if not later:

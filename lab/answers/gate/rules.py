@@ -28,37 +28,21 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, StrictInt, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from lab.analysis.comparisons import BANDWIDTHS
-from lab.analysis.noise import FIO_METRICS, STEP_METRICS
-from lab.analysis.verdicts import higher_is_better
 from lab.errors import InputError
+from lab.metrics import BANDWIDTHS, METRICS
 from lab.scenario.steps import Part, Size
 from lab.scenario.yaml_text import as_input_error, check_keys, nearest, parse, problem, read_text, show
 
-MINIMUM_EFFECTS: dict[str, float] = {
-    "write_bandwidth": 0.05, "read_bandwidth": 0.05,
-    "write_latency_p99": 0.10, "read_latency_p99": 0.10, "sync_latency_p99": 0.10,
-    "duration": 0.05,
-}
+MINIMUM_EFFECTS = {one.name: one.minimum_effect for one in METRICS.values() if one.minimum_effect is not None}
 """The timings that are gated unless a file says otherwise.  Others repeat these (iops, runtime) or are noisier."""
 
-GROWTHS = ("storage_growth", "volume_growth")
-PEAK, LEFT = "peak", "left"
-"""Derived counts of a whole cell: the most that it held at the end of a phase, and what its last phase left behind."""
-
-METADATA_PEAK = "pool_metadata_peak"
-WORK = "application_bytes"
-"""What the workload itself wrote: where it differs, two sides did different work."""
-
-COUNTS = (*GROWTHS, *(f"{growth}_{what}" for growth in GROWTHS for what in (PEAK, LEFT)), METADATA_PEAK,
-          "container_size", WORK)
+TIMINGS = tuple(one.name for one in METRICS.values() if one.timing)
+COUNTS = tuple(one.name for one in METRICS.values() if one.count)
 """The counts that are gated unless a file ignores them."""
 
-_MORE_COUNTS = ("disk_written", "spare_written", "storage_used", "volume_used", "loop_growth",
-                "io_bytes", "pool_metadata_used")
+WORK = tuple(one.name for one in METRICS.values() if one.same_work)
+_MORE_COUNTS = tuple(one.name for one in METRICS.values() if one.may_tolerate)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-TIMINGS = tuple(name for name in dict.fromkeys((*FIO_METRICS, *STEP_METRICS))
-                if higher_is_better(name) is not None and not name.endswith(("_growth", "_used", "_amplification")))
 
 
 def _effect(raw: Any, info: ValidationInfo) -> Any:
@@ -96,9 +80,10 @@ class Rules(Part):
                                   key=(key, spot))
                 if key != "ignore" and name in self.ignore:
                     raise problem(f"{name} is given a limit and ignored", key=(key, name))
-        if WORK in self.tolerances:
-            raise problem(f"{WORK} has no tolerance: sides that did different work are not compared",
-                          key=("tolerances", WORK))
+        for name in self.tolerances:
+            if name in WORK:
+                raise problem(f"{name} has no tolerance: sides that did different work are not compared",
+                              key=("tolerances", name))
         return self
 
     @property

@@ -8,8 +8,8 @@ from typing import Any
 from lab.answers.gate.gate import Gate
 from lab.answers.gate.rows import TIMING, Row, Status
 from lab.answers.gate.self_test import AlarmRate, SelfTest
-from lab.text import MIB, counted, metric_words, number
-from lab.units import format_bytes
+from lab.metrics import metric
+from lab.text import amount, counted, metric_words, short, signed
 
 HEAD = ("verdict", "cell", "phase", "quantity", "baseline", "candidate", "worse by", "p", "limit", "n", "why")
 ORDER = (Status.REGRESSION, Status.INCONCLUSIVE, Status.BETTER, Status.NONE)
@@ -34,22 +34,9 @@ def line(row: Row) -> list[str]:
     """The texts below ``HEAD``."""
     one = row.quantity
     n = f"{row.n_baseline}" if row.n_baseline == row.n_candidate else f"{row.n_baseline}, {row.n_candidate}"
-    p = "–" if row.p_holm is None else f"{row.p_holm:.2g}"
+    p = "–" if row.p_holm is None else f"{short(row.p_holm, 2)}"
     return [str(row.status), one.cell, one.phase, metric_words(one.metric), amount(row.baseline, one.unit),
             amount(row.candidate, one.unit), worse_by(row), p, limit(row), n, row.reason]
-
-
-def amount(value: float | None, unit: str) -> str:
-    """A value with its unit, bytes in MiB.
-
-    >>> amount(1048576.0, "B/s"), amount(0.0123, "s"), amount(None, "s")
-    ('1.00 MiB/s', '0.0123 s', '–')
-    """
-    if value is None:
-        return "–"
-    if unit in ("B", "B/s"):
-        return f"{number(value / MIB)} Mi{unit}"
-    return f"{number(value)} {unit}".strip()
 
 
 def worse_by(row: Row) -> str:
@@ -57,7 +44,7 @@ def worse_by(row: Row) -> str:
     if row.worse is None:
         return "–"
     if row.kind != TIMING:
-        return f"{'+' if row.worse > 0 else '-' if row.worse < 0 else ''}{format_bytes(abs(row.worse))}"
+        return signed(row.worse, row.quantity.unit)
     centre = f"{100 * row.worse:+.1f} %"
     if row.low is None or row.high is None:
         return centre
@@ -67,7 +54,7 @@ def worse_by(row: Row) -> str:
 def limit(row: Row) -> str:
     if row.limit is None:
         return "–"
-    return f"{100 * row.limit:.3g} %" if row.kind == TIMING else format_bytes(row.limit)
+    return _percent(row.limit) if row.kind == TIMING else amount(row.limit, row.quantity.unit)
 
 
 def document(gate: Gate, told: SelfTest | None) -> dict[str, Any]:
@@ -98,7 +85,7 @@ def differs(gate: Gate, told: SelfTest) -> list[str]:
     if environment:
         found.append(f"it was measured in another environment ({', '.join(environment)})")
     if (told.alpha, told.looks) != (gate.rules.alpha, gate.rules.looks):
-        found.append(f"its level was {told.alpha:g} over {counted(told.looks, 'look')}")
+        found.append(f"its level was {short(told.alpha)} over {counted(told.looks, 'look')}")
     if told.scenario != gate.scenario:
         found.append("it was measured with another scenario than the baseline's")
     pairs = max((row.n_candidate for row in gate.rows if row.kind == TIMING), default=0)
@@ -146,16 +133,16 @@ SELF_TEST_HEAD = ("cell", "phase", "quantity", "false alarms", "minimum effect",
 
 def count_lines(told: SelfTest) -> list[list[str]]:
     """A line a count that varied: cell, phase, quantity, false alarms, smallest growth found."""
-    return [[one.cell, one.phase, metric_words(one.metric), _rate(one.false_alarms), format_bytes(one.smallest_growth)]
-            for one in told.counts]
+    return [[one.cell, one.phase, metric_words(one.metric), _rate(one.false_alarms),
+             amount(one.smallest_growth, metric(one.metric).unit)] for one in told.counts]
 
 
 COUNT_HEAD = ("cell", "phase", "quantity", "false alarms", "smallest growth found")
 
 
 def _rate(rate: AlarmRate) -> str:
-    return f"{100 * rate.rate:.2g} % ({100 * rate.low:.2g} to {100 * rate.high:.2g})"
+    return f"{short(100 * rate.rate, 2)} % ({short(100 * rate.low, 2)} to {short(100 * rate.high, 2)})"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{short(100 * share)} %"

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lab.analysis.verdicts import higher_is_better
 from lab.answers.gate.effects import Effect, paired_effect, unpaired_effect, worse_logs
 from lab.answers.gate.holm import holm
 from lab.answers.gate.permutation import (
@@ -27,7 +26,8 @@ from lab.answers.gate.permutation import (
 from lab.answers.gate.rows import TIMING, Row, Status
 from lab.answers.gate.rules import Rules, covered_by_bandwidth
 from lab.answers.gate.sides import Comparison
-from lab.text import counted
+from lab.metrics import metric
+from lab.text import counted, short
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def _idle(one: Comparison) -> bool:
 
 def log_sample(one: Comparison, rules: Rules, *, paired: bool) -> LogSample | str:
     """The timing's logarithms, or why it has none."""
-    metric = one.quantity.metric
-    limit, higher = rules.minimum_effect(metric), higher_is_better(metric)
+    limit, higher = rules.minimum_effect(one.quantity.metric), metric(one.quantity.metric).higher_is_better
     assert limit is not None
     assert higher is not None
     for side, values in (("baseline", one.baseline), ("candidate", one.candidate)):
@@ -74,7 +73,7 @@ def log_sample(one: Comparison, rules: Rules, *, paired: bool) -> LogSample | st
             if not math.isfinite(value):
                 return f"the {side}'s value in repetition {repetition} is no number"
             if value <= 0:
-                return f"the {side}'s value in repetition {repetition} is {value:g}: it has no logarithm"
+                return f"the {side}'s value in repetition {repetition} is {short(value)}: it has no logarithm"
     before, after = dict(one.baseline), dict(one.candidate)
     dropped: tuple[int, ...] = ()
     if paired:
@@ -134,16 +133,17 @@ def _settle(effect: Effect, limit: float, p_holm: float, alpha: float, smallest:
     least = math.log1p(limit)
     size = f"{_percent(effect.log)} {'worse' if effect.log >= 0 else 'better'}"
     if p_holm <= alpha and effect.log >= least:
-        return Status.REGRESSION, f"{size}, p = {p_holm:.2g} after correction"
+        return Status.REGRESSION, f"{size}, p = {short(p_holm, 2)} after correction"
     if smallest * tests > alpha:
         wanted = alpha / tests
         count = f"{pairs_needed(wanted)} pairs" if paired else f"{repetitions_needed(wanted)} repetitions of each run"
-        return Status.INCONCLUSIVE, (f"{size}, too few repetitions: no p-value can fall below {smallest:.2g}, and "
-                                     f"{counted(tests, 'timing')} at {alpha:.2g} need {wanted:.2g}, from {count} on")
+        return Status.INCONCLUSIVE, (f"{size}, too few repetitions: no p-value can fall below {short(smallest, 2)}, "
+                                     f"and {counted(tests, 'timing')} at {short(alpha, 2)} need {short(wanted, 2)}, "
+                                     f"from {count} on")
     if effect.log >= least:
-        return Status.INCONCLUSIVE, f"{size}, not settled: p = {p_holm:.2g} after correction"
+        return Status.INCONCLUSIVE, f"{size}, not settled: p = {short(p_holm, 2)} after correction"
     if p_holm <= alpha:
-        return Status.NONE, f"{size}, which is settled, and below the minimum effect of {100 * limit:.3g} %"
+        return Status.NONE, f"{size}, which is settled, and below the minimum effect of {short(100 * limit)} %"
     if effect.high is not None and effect.high < 0 and -effect.log >= least:
         return Status.BETTER, size
     if effect.high is not None and effect.high >= least:
@@ -152,7 +152,7 @@ def _settle(effect: Effect, limit: float, p_holm: float, alpha: float, smallest:
 
 
 def _percent(log: float) -> str:
-    return f"{round(100 * math.expm1(abs(log)), 2):.3g} %"
+    return f"{short(round(100 * math.expm1(abs(log)), 2))} %"
 
 
 def _mean(values: Iterable[float]) -> float:
