@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import tempfile
 from pathlib import Path
 
 from lab.errors import InputError
 from lab.runs.store import Run
-from lab.scenario.scenario import Scenario, load_scenario
+from lab.scenario.scenario import Scenario, scenario_from
 from lab.scenario.yaml_text import parse
-
-_DEPTH = 4
-"""Folders above the scenario, so that ``../jobs/x.fio`` finds a place."""
 
 
 def scenario_of(run: Run) -> Scenario:
@@ -25,19 +21,8 @@ def scenario_of(run: Run) -> Scenario:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"the run's scenario cannot be read: {error.strerror}", where=str(file)) from None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, *["folder"] * _DEPTH)
-        folder.mkdir(parents=True)
-        copy = folder / file.name
-        copy.write_text(text, encoding="utf-8")
-        for workload, jobs in _job_files(text, file):
-            target = (folder / jobs).resolve()
-            if not target.is_relative_to(Path(scratch).resolve()):
-                raise InputError(f"the job file {jobs} lies too far from the scenario", where=str(file))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_job_text(run, workload), encoding="utf-8")
-        scenario = load_scenario(copy)
-    return scenario.model_copy(update={"path": file})
+    jobs = {jobs: _job_text(run, workload) for workload, jobs in _job_files(text, file)}
+    return scenario_from(text, file, jobs)
 
 
 def _job_files(text: str, file: Path) -> list[tuple[str, str]]:

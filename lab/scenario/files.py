@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.errors import InputError
@@ -56,11 +57,17 @@ def fio_sections(text: str, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_jobs(raw: object, folder: Path, key: str) -> tuple[Path, str, tuple[str, ...]]:
-    """Absolute path, text and section names of the job file that a scenario names."""
+def read_jobs(raw: object, folder: Path, key: str,
+              stored: Mapping[str, str] | None = None) -> tuple[Path, str, tuple[str, ...]]:
+    """Absolute path, text and section names of the job file that a scenario names.
+
+    ``stored``: the texts by that name, where a run keeps them; then no file is looked for.
+    """
     if not isinstance(raw, str) or not raw:
         raise problem(f"{show(raw)} is not the path of an fio job file", key=key)
     path = folder / raw
+    if stored is not None and raw in stored:
+        return path, stored[raw], fio_sections(stored[raw], path)
     if not _is_file(path):
         raise problem(f"there is no fio job file {show(raw)} beside the scenario", key=key,
                       remedy="paths are relative to the scenario's folder")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -143,7 +143,7 @@ def _workload(raw: Any, info: ValidationInfo) -> Any:
     kind = kinds[0]
     given = {"targets": source.targets, **check_keys(raw, _WORKLOADS[kind].keys(), f"a {kind} workload"), "kind": kind}
     if kind == "fio":
-        jobs, text, sections = read_jobs(given["fio"], source.folder, "fio")
+        jobs, text, sections = read_jobs(given["fio"], source.folder, "fio", source.stored_jobs)
         given |= {"fio": jobs, "jobs_text": text, "sections": sections}
     if (image := find_image(given.get("image", BOX_IMAGES[0]), source.folder)) is not None:
         given["image_file"], given["image_sha256"] = image
@@ -173,6 +173,8 @@ class _Source:
     folder: Path
     targets: list[str]
     """Those of the scenario, for workloads that name none."""
+    stored_jobs: Mapping[str, str] | None = None
+    """The texts of job files, by the names that the scenario has for them; None where they lie beside it."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,15 @@ def _metadata_fits(spec: StorageSpec, machine: AnyMachine, key: tuple[str | int,
 
 def load_scenario(path: Path) -> Scenario:
     """The scenario in the file.  Raises InputError, and nothing else, for whatever else the file holds."""
-    text = read_text(path, "scenario")
+    return scenario_from(read_text(path, "scenario"), path)
+
+
+def scenario_from(text: str, path: Path, stored_jobs: Mapping[str, str] | None = None) -> Scenario:
+    """The scenario of that text; ``path`` is where it stands, and what relative names are below.
+
+    ``stored_jobs``: the texts of job files by the names that the scenario has for them, where a run keeps them.
+    Raises InputError, and nothing else, for whatever else the text is.
+    """
     document = parse(text, path)
     if not isinstance(document.data, dict):
         raise InputError(f"the file is no mapping but {show(document.data)}; it takes {', '.join(Scenario.keys())}",
@@ -299,7 +309,7 @@ def load_scenario(path: Path) -> Scenario:
     raw = document.data
     listed = raw.get("targets")
     targets = [item for item in listed if item in ("layer", "volume")] if isinstance(listed, list) else []
-    source = _Source(path.parent, targets or ["layer"])
+    source = _Source(path.parent, targets or ["layer"], stored_jobs)
     try:
         check_keys(raw, Scenario.keys(), "a scenario")
         derived = {"path": path, "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}

@@ -285,7 +285,6 @@ OWN_FOLDERS = {
     "rig/own_host/images.py": "the lab's cache",
     "rig/workloads.py": "a cell's own folder, which is renamed when it is whole",
     "runs/raw_trace.py": "the same",
-    "runs/scenario.py": "a temporary folder",
 }
 
 
