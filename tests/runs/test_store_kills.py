@@ -224,7 +224,9 @@ for turn in range(int(sys.argv[3]), 1000):
 
 def test_killed_for_real_at_any_time_no_finished_cell_is_lost(tmp_path: Path) -> None:
     folder, done, chance = tmp_path / "r", [], random.Random(7)
-    for turn in range(24):
+    for turn in range(240):
+        if turn >= 24 and len(done) > 20:      # a loaded machine does less in the same time
+            break
         program = [sys.executable, "-c", _VICTIM, str(Path(__file__).parents[1]), str(folder), str(1 + 40 * turn)]
         with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as victim:
             assert victim.stdout is not None
