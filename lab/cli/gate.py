@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, say
+from lab.cli.base import JSON, app, progress, say
 from lab.errors import AnswerIsNo, Inconclusive, InputError
 from lab.runs.files import write_output
 
@@ -161,7 +161,9 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
     from lab.answers.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
     from lab.runs.store import find_runs
 
-    found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed, repetitions=repetitions)
+    with progress() as steps:
+        found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed,
+                          repetitions=repetitions, progress=steps("timings"))
     text = found.model_dump_json(indent=2) + "\n"
     if output is not None:
         write_output(output, text)

@@ -1,4 +1,4 @@
-"""`lab report`, `lab reread`: what was measured, as a page and as tables."""
+"""`lab report`: runs as one page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lab.cli.base import app, say
+from lab.cli.base import app
 
 
 @app.command(epilog="Examples: `lab report results/quickstart`; `lab report MEASURED SIMULATED`")
@@ -23,15 +23,3 @@ def report(
     from lab.runs.store import find_runs
 
     print(write_report([run for path in runs for run in find_runs(path)], output))
-
-
-@app.command(epilog="Example: `lab reread results/quickstart`")
-def reread(
-    runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
-) -> None:
-    """Read the raw output of runs again and write their tables anew, after a reader was mended."""
-    from lab.runs.reread import reread as read_again
-    from lab.runs.store import find_runs
-
-    for run in [run for path in runs for run in find_runs(path)]:
-        say(f"{run.path}: {read_again(run)} rows differ from before")
