@@ -111,7 +111,7 @@ def read_material(results: Path, parameters: Path | None = None) -> Material:
     known = read_parameters(parameters)
     there = {name: open_run(results / name) for name in (*DESIGNED, EASIER)
              if (results / name / "manifest.json").is_file()}
-    found = run_validation(known, list(there.values()), lambda _: None).runs if there else ()
+    found = run_validation(known, list(there.values()), lambda *_: None).runs if there else ()
     return Material(known, SHIPPED_PATH if parameters is None else str(parameters),
                     tuple(PageRun(name, run, one) for (name, run), one in zip(there.items(), found, strict=True)),
                     tuple((ref, _place_of(ref, results)) for ref in known.provenance.runs))

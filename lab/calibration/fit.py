@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 from lab.calibration import residuals as validate
 from lab.calibration import search as calibrate
 from lab.calibration.check import ratio_checks
-from lab.calibration.judge import clock_ensemble, growth_rows, has_growth, refuse_unmeasured, run_ref, simulated_frames
+from lab.calibration.judge import (
+    ENSEMBLE,
+    clock_ensemble,
+    growth_rows,
+    has_growth,
+    refuse_unmeasured,
+    run_ref,
+    simulated_frames,
+)
 from lab.calibration.rows import at_one_pace, observations
-from lab.calibration.screening import screen
+from lab.calibration.screening import evaluations, screen
 from lab.calibration.times import Fit, Parameter, fit_times
 from lab.errors import InputError
 from lab.model.parameters import Fitted, LogCosts, Parameters, Provenance, ScreenedEffect, Timing
@@ -27,7 +36,8 @@ if TYPE_CHECKING:
 LARGEST_BLOCKS = 4.0
 
 Say = Callable[[str], None]
-
+Steps = Callable[[str], calibrate.Progress]
+"""Of a kind of steps, what is told of them."""
 
 SEED = 20261124
 """Of the screening's random places; the fit itself draws nothing."""
@@ -36,7 +46,7 @@ _TIMING_SHARE = 0.5
 """Times are screened from this much less to this much more."""
 
 
-def run_calibration(runs: Sequence[Run], say: Say, *, screening: bool = False) -> Parameters:
+def run_calibration(runs: Sequence[Run], say: Say, steps: Steps, *, screening: bool = False) -> Parameters:
     """Fits times first, since growth follows the clock; then log costs; then the residuals' intervals.
 
     With ``screening`` it also says what each parameter does to growth.
@@ -54,18 +64,17 @@ def run_calibration(runs: Sequence[Run], say: Say, *, screening: bool = False) -
     parameters = Parameters(timing=Timing.model_validate(
         {**Timing().model_dump(), **{name: one.value for name, one in timing.items()}}))
     say(f"times from {len(took)} observations")
-    log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), say)
+    log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), steps("settings of the log"))
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
     fits = fit_times([one for run in runs for one in at_one_pace(observations(run, scenario_of(run)))])
     say(f"service times of {len(fits)} kinds of storage and target")
     parameters = parameters.model_copy(update={"service": {f"{fit.kind} {fit.target}": fit.times for fit in fits}})
     parameters = parameters.model_copy(update={"speed_spread": _speed_spread(runs)})
-    say("the clock's part in the intervals")
-    rows = _all_rows(runs, parameters, clocks=True)
+    rows = _all_rows(runs, parameters, clocks=steps("simulations with other clocks"))
     not_told = Fitted(name="timing.mount_share", value=parameters.timing.mount_share, identified=False,
                       reason="shows only in which phase a container's inodes are first written; kept")
     told = lab_ref()
-    effects = _effects(runs, parameters, say) if screening else ()
+    effects = _effects(runs, parameters, say, steps("simulations of the screening")) if screening else ()
     return parameters.model_copy(update={
         "rate_half_width": _rate_half_width(fits),
         "correlations": {f"service.{fit.kind} {fit.target}.{one} {other}": r for fit in fits
@@ -128,13 +137,22 @@ def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
 
 
 def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False,
-              clocks: bool = False) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of the cells of container steps, with ``clocks`` those of other clocks too."""
+              clocks: calibrate.Progress | None = None) -> pd.DataFrame:
+    """``validate.INCREMENT_COLUMNS`` of the cells of container steps.
+
+    Those of other clocks too where somebody is to be told of their simulations: ``clocks``.
+    """
     import pandas as pd
 
+    growing, done = [run for run in runs if has_growth(run)], count()
+
+    def others(run: Run) -> Sequence[pd.DataFrame]:
+        return () if clocks is None else clock_ensemble(
+            parameters, run, lambda: clocks(next(done), ENSEMBLE * len(growing), run.manifest.run))
+
     return pd.concat([growth_rows(
-        parameters, run, simulated_frames(parameters, run, growth_only=True, first_only=first_only)[0],
-        clock_ensemble(parameters, run) if clocks else ()) for run in runs if has_growth(run)], ignore_index=True)
+        parameters, run, simulated_frames(parameters, run, growth_only=True, first_only=first_only)[0], others(run))
+        for run in growing], ignore_index=True)
 
 
 def _speed_spread(runs: Sequence[Run]) -> float:
@@ -152,7 +170,8 @@ def _speed_spread(runs: Sequence[Run]) -> float:
     return float(np.sqrt(sum(((group - group.mean()) ** 2).sum() for group in groups) / freedom)) if freedom else 0.0
 
 
-def _effects(runs: Sequence[Run], parameters: Parameters, say: Say) -> tuple[ScreenedEffect, ...]:
+def _effects(runs: Sequence[Run], parameters: Parameters, say: Say,
+             progress: calibrate.Progress) -> tuple[ScreenedEffect, ...]:
     """On the space that one cell a data block size takes before its first removal, all of them together."""
     run = next(run for run in runs if has_growth(run))
     scenario = scenario_of(run)
@@ -165,7 +184,10 @@ def _effects(runs: Sequence[Run], parameters: Parameters, say: Say) -> tuple[Scr
                for name, value in parameters.timing.model_dump().items() if value}
     say(f"screening {len(ranges)} parameters on {', '.join(chosen.values())}")
 
+    total, done = evaluations(len(ranges)), count()
+
     def taken(values: Mapping[str, float]) -> float:
+        progress(next(done), total, "")
         parts = {part: {name.partition(".")[2]: value for name, value in values.items() if name.startswith(part)}
                  for part in ("log", "timing")}
         tried = parameters.model_copy(update={

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from lab.calibration import residuals as validate
@@ -26,7 +27,8 @@ HALF, MOST = 0.5, 0.9
 
 ENSEMBLE, ENSEMBLE_SEED = 12, 20261201
 
-Say = Callable[[str], None]
+Progress = Callable[[int, int, str], None]
+"""Called with simulations done, of how many, and the run that is next."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Validation:
                 "all": _figures(self.score, self.coverage, self.rates)}
 
 
-def run_validation(parameters: Parameters, runs: Sequence[Run], say: Say) -> Validation:
+def run_validation(parameters: Parameters, runs: Sequence[Run], progress: Progress) -> Validation:
     """Simulates each run's scenario and compares.
 
     Raises InputError where the parameters were fitted to one of the runs, where a run is simulated itself or has no
@@ -78,10 +80,12 @@ def run_validation(parameters: Parameters, runs: Sequence[Run], say: Say) -> Val
         refuse_unmeasured(run)
     if not runs:
         raise InputError("no run to validate on", remedy="name the folder of a measured run")
-    found = []
-    for run in runs:
-        say(f"simulating {run.manifest.run}")
-        found.append(_validated(parameters, run))
+    total, done = sum(1 + ENSEMBLE * has_growth(run) for run in runs), count()
+
+    def validated(run: Run) -> RunValidation:
+        return _validated(parameters, run, lambda: progress(next(done), total, run.manifest.run))
+
+    found = [validated(run) for run in runs]
     rows = pd.concat([one.rows for one in found], ignore_index=True)
     return Validation(tuple(found), validate.score(rows), validate.coverage(rows, parameters.growth_half_widths),
                       rate_score([check for one in found for check in one.rates]))
@@ -136,17 +140,18 @@ def simulated_frames(parameters: Parameters, run: Run, *, growth_only: bool = Fa
             [f"{told.job.cell_id} {told.job.repetition}" for told in cells if told.error is not None])
 
 
-def clock_ensemble(parameters: Parameters, run: Run) -> list[pd.DataFrame]:
+def clock_ensemble(parameters: Parameters, run: Run, told: Callable[[], None]) -> list[pd.DataFrame]:
     """Measurements of the run's container steps, simulated with other clocks.
 
     How fast the machine was, and when in its start a container's file system was mounted, is not known beforehand;
-    both decide in which phase XFS writes its inodes back.
+    both decide in which phase XFS writes its inodes back.  ``told`` is called before each simulation.
     """
     import numpy as np
 
     draw = np.random.default_rng(np.random.SeedSequence(ENSEMBLE_SEED))
     members = []
     for _ in range(ENSEMBLE):
+        told()
         speed = math.exp(parameters.speed_spread * float(draw.standard_normal()))
         timing = parameters.timing.at(speed, float(draw.random()))
         members.append(simulated_frames(parameters.model_copy(update={"timing": timing}), run, growth_only=True)[0])
@@ -179,9 +184,10 @@ def _growing(scenario: Scenario) -> list[str]:
     return [cell.id for cell in scenario.cells() if isinstance(cell.workload, StepsWorkload)]
 
 
-def _validated(parameters: Parameters, run: Run) -> RunValidation:
+def _validated(parameters: Parameters, run: Run, told: Callable[[], None]) -> RunValidation:
+    told()
     measurements, samples, failed = simulated_frames(parameters, run)
-    ensemble = clock_ensemble(parameters, run) if has_growth(run) else []
+    ensemble = clock_ensemble(parameters, run, told) if has_growth(run) else []
     rows = growth_rows(parameters, run, measurements, ensemble)
     theirs = {f"{result.cell} {result.repetition}" for result in run.manifest.results if result.status == "failed"}
     return RunValidation(run.manifest.run, run.manifest.scenario.question, rows, validate.score(rows),

@@ -21,9 +21,14 @@ class Effect:
     spread: float
 
 
+def evaluations(parameters: int, trajectories: int = TRAJECTORIES) -> int:
+    """How often ``screen`` asks for a result."""
+    return trajectories * (parameters + 1)
+
+
 def screen(ranges: Mapping[str, tuple[float, float]], result: Callable[[Mapping[str, float]], float], *,
            seed: int, trajectories: int = TRAJECTORIES) -> tuple[Effect, ...]:
-    """The effects, the largest first; ``result`` is asked trajectories × (parameters + 1) times.
+    """The effects, the largest first; ``result`` is asked ``evaluations`` times.
 
     Raises ValueError where a range is empty.
     """

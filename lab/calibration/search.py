@@ -23,6 +23,9 @@ LOG_RANGES: dict[str, tuple[int, ...]] = {
 _TOGETHER = (("clean_records", "changed_records"), ("inode_bytes",), ("folder_block_bytes",))
 """A record more for one kind of unmount and one fewer for the other may fit alike: they are searched together."""
 
+Progress = Callable[[int, int, str], None]
+"""Called with steps done, of how many, and what is done next."""
+
 Loss = Callable[[Mapping[str, int]], tuple[float, int]]
 """Sum of squared residuals in data blocks, and their number, for log costs by name."""
 
@@ -37,9 +40,9 @@ class LogFit:
     n: int
 
 
-def fit_log(loss: Loss, begin: Mapping[str, int], say: Callable[[str], None]) -> LogFit:
+def fit_log(loss: Loss, begin: Mapping[str, int], progress: Progress) -> LogFit:
     """Search over ``LOG_RANGES``, the two counts of records together; the loss is a step function, so no gradient
-    would do.
+    would do.  ``progress`` is told of settings up to the end of the round; another follows where it found a better one.
 
     The interval of a parameter is the range of values whose loss, all else at its best, stays below
     best × (1 + F(0.9; 1, n - p) / (n - p)), the limit of a least-squares fit (Seber and Wild, Nonlinear Regression,
@@ -55,16 +58,16 @@ def fit_log(loss: Loss, begin: Mapping[str, int], say: Callable[[str], None]) ->
             known[key] = loss(values)
         return known[key]
 
-    moved = True
+    settings = [dict(zip(names, values, strict=True)) for names in _TOGETHER
+                for values in product(*(LOG_RANGES[name] for name in names))]
+    done, moved = 0, True
     while moved:
-        moved = False
-        for names in _TOGETHER:
-            for values in product(*(LOG_RANGES[name] for name in names)):
-                tried = {**best, **dict(zip(names, values, strict=True))}
-                if at(tried)[0] < at(best)[0]:
-                    best, moved = tried, True
-            say(f"{', '.join(f'log.{name} = {best[name]}' for name in names)}: "
-                f"sum of squares {at(best)[0]:.6g} data blocks²")
+        moved, end = False, done + len(settings)
+        for setting in settings:
+            progress(done, end, ", ".join(f"log.{name} = {value}" for name, value in setting.items()))
+            tried, done = {**best, **setting}, done + 1
+            if at(tried)[0] < at(best)[0]:
+                best, moved = tried, True
     squares, n = at(best)
     freedom = max(n - len(best), 1)
     limit = squares * (1 + float(f.ppf(LEVEL, 1, freedom)) / freedom)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -23,10 +25,13 @@ from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.runs.records import Manifest
+    from lab.runs.store import Run
 
 app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
-JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+RUNS = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or folders that hold some.")]
+RESULTS = Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and everything else on stderr.")]
 
 
 def main() -> None:
@@ -143,12 +148,19 @@ def _give_up_stdout(*, flush: bool = False) -> None:
 def say(message: str) -> None:
     """To stderr: stdout is for results.  Work goes on where nobody hears it."""
     if sys.stderr is not None:
+        _clear_bar()
         with suppress(OSError):
             print(message, file=sys.stderr, flush=True)
 
 
 FAULT = 70
 """Exit code of a fault of the lab itself: EX_SOFTWARE of sysexits.h."""
+
+_BAR_WIDTH = 24
+
+_bar_is_shown = False
+
+_BEGAN = time.monotonic()
 
 _started: str | None = None
 """The command that is running."""
@@ -161,7 +173,8 @@ What does my work take on each storage, and what does it cost?
     lab run scenarios/quickstart.yaml            measured in a VM; lab simulate: the same file in the model
     lab report results/quickstart                a run that is there already
 How large must the pool be, and when is it full?
-    lab plan scenarios/plans/ci-host.yaml        or your own host's log: lab plan --observed LOG
+    lab plan scenarios/plans/ci-host.yaml        from a plan of the host
+    lab forecast RECORDING                       from what lab collect recorded on it
 Which storage for this work, and what belongs into a volume?
     lab advise scenarios/profiles/database.yaml
 Did this change make storage slower, or larger?
@@ -186,7 +199,7 @@ def _before_any_command(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
                                           help="Print the lab's version.")] = False,
 ) -> None:
-    """Measure container storage in real VMs, simulate it, and answer from what was found."""
+    """Measure container storage in real VMs, simulate it, and answer questions from the results."""
     global _started
     _started = context.invoked_subcommand
     if context.invoked_subcommand is None:
@@ -215,15 +228,85 @@ def settle(manifest: Manifest, folder: Path, again: str) -> None:
                            if told.estimate is not None else "name a metric that both sides have, above zero")
 
 
-def progress() -> Callable[[int, int, str, float | None], None]:
-    """What tells of cells done, of all, the one that is next, and the seconds left if they are known."""
-    began = time.monotonic()
+class Steps:
+    """Tells how far long work has come, and about how long the rest takes: as a bar on a terminal, else a line a step.
 
-    def show(done: int, total: int, cell: str, seconds_left: float | None) -> None:
-        left = "" if seconds_left is None else f", about {seconds_left / 60:.0f} min left"
-        say(f"[{time.monotonic() - began:5.0f} s] {done}/{total} cells done{left}; now {cell}")
+    Steps that follow one another within a second share a line.
+    """
 
-    return show
+    def __init__(self, unit: str) -> None:
+        self._unit, self._told_at = unit, -math.inf
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int | None, now: str = "", seconds_left: float | None = None) -> None:
+        """Steps done, of all if that is known, what comes next, and the seconds left if somebody knows better."""
+        moment = time.monotonic()
+        self._first = self._first or (moment, done)
+        took, more = moment - self._first[0], done - self._first[1]
+        if seconds_left is None and total is not None and more > 0 and done < total:
+            seconds_left = took * (total - done) / more
+        if moment - self._told_at < 1 and done != total:
+            return
+        self._told_at = moment
+        words = f"{done}{'' if total is None else f'/{total}'} {self._unit} done{_left(seconds_left)}"
+        words += f"; now {now}" if now else ""
+        if sys.stderr is not None and sys.stderr.isatty():
+            _show_bar(done / total if total else took / (took + seconds_left) if took and seconds_left else 0.0, words)
+        else:
+            say(f"[{moment - _BEGAN:5.0f} s] {words}")
+
+
+def _left(seconds: float | None) -> str:
+    """
+    >>> _left(12.3), _left(150.0), _left(None)
+    (', about 12 s left', ', about 2 min left', '')
+    """
+    if seconds is None:
+        return ""
+    return f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
+
+
+@contextmanager
+def progress() -> Iterator[type[Steps]]:
+    """What tells of steps of a kind: ``steps("cells")``.  When the work ends, the bar is gone from the terminal."""
+    try:
+        yield Steps
+    finally:
+        _clear_bar()
+
+
+def _show_bar(share: float, words: str) -> None:
+    global _bar_is_shown
+    filled = round(_BAR_WIDTH * min(share, 1.0))
+    line = f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {words}"[:shutil.get_terminal_size().columns - 1]
+    with suppress(OSError):
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    _bar_is_shown = True
+
+
+def _clear_bar() -> None:
+    global _bar_is_shown
+    if _bar_is_shown:
+        _bar_is_shown = False
+        with suppress(OSError):
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def write_answers(folder: Path, texts: Mapping[str, str], fan_png: bytes) -> None:
+    """The texts by their names, and the fan chart; says what is there.  Raises InputError."""
+    from lab.runs.files import write_output
+
+    for name, text in texts.items():
+        write_output(folder / name, text)
+    write_output(folder / "fan.png", fan_png)
+    say(f"{folder}: fan.png, {', '.join(texts)}")
+
+
+def runs_in(paths: Iterable[Path]) -> list[Run]:
+    """The runs in these folders, in their order.  Raises InputError where one holds none."""
+    from lab.runs.store import find_runs
+
+    return [run for path in paths for run in find_runs(path)]
 
 
 def size_of(text: str, option: str) -> int:

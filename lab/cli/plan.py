@@ -3,178 +3,190 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+import math
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from lab.cli.base import JSON, app
-from lab.cli.plan_files import write_files
-from lab.cli.plan_modes import as_names, refuse_mixed, typed
-from lab.cli.plan_observed import answer_log
-from lab.errors import AnswerIsNo, Inconclusive
+from lab.answers.plan.flags import Flags, plan_of_flags, told_by_flag
+from lab.cli.base import JSON, app, progress, write_answers
+from lab.errors import AnswerIsNo, Inconclusive, InputError
 from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lab.answers.plan.flags import Flags
-    from lab.answers.plan.plan_file import PlanFile
     from lab.answers.plan.planning import Answers
 
-_HOST = "The host, where no PLAN is given"
-_LOG = "A log of your own host, in the place of a host described"
+_POOL = "The pool, where no PLAN is given"
+_WORK = "The work on it, where no PLAN is given"
+_QUESTION = "The question, where no PLAN is given"
 _HOW = "How it is worked out"
 
 SECONDS = 60.0
 """For the replications, unless said otherwise."""
 
+_MOVED = {"--observed": "lab forecast RECORDING", "--pool-name": "lab forecast RECORDING --pool-name NAME",
+          "--collect": "lab collect > collect.sh"}
+"""Flags that `lab plan` once had, and the commands that have their place."""
 
-def _flag(help_: str, default: str, metavar: str | None = None) -> Any:
-    return typer.Option(help=help_, show_default=default, metavar=metavar, rich_help_panel=_HOST)
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for: a host, in a file or else in flags, and how the answer is worked out and given.
+
+    Raises InputError for what does not go together.
+    """
+
+    plan_file: Path | None
+    host: Flags
+    host_flags: tuple[str, ...]
+    """Those of the host's flags that were typed."""
+    seconds: float | None
+    replications: int | None
+    workers: int | None
+    cluster: str | None
+    params: Path | None
+    output: Path | None
+    as_json: bool
+    check: bool
+
+    def __post_init__(self) -> None:
+        for one, other, both in (
+                ("--seconds", "--replications", self.seconds is not None and self.replications is not None),
+                ("--workers", "--cluster", self.workers is not None and self.cluster is not None)):
+            if both:
+                raise InputError(f"{one} does not go with {other}", remedy=f"leave out {one}")
+        if self.seconds is not None and not math.isfinite(self.seconds):
+            raise InputError(f"--seconds {self.seconds}; a number of seconds expected", remedy="--seconds 60")
+        if self.plan_file is not None and self.host_flags:
+            raise InputError(f"{self.host_flags[0]} describes a host, and so does the plan", where=str(self.plan_file),
+                             remedy="change the plan, or leave it out")
 
 
-@app.command(epilog="Examples: `lab plan scenarios/plans/ci-host.yaml -o out`; "
-                    "`lab plan --pool 100GiB --chunk-size 64KiB --starts-per-day 200 --lifetime 1h --writes 20MiB`; "
-                    "`lab plan --observed thin-pool.log --days 90`")
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Says where a flag went that is not here any more."""
+        for word in args:
+            if (instead := _MOVED.get(word.partition("=")[0])) is not None:
+                raise InputError(f"{word.partition('=')[0]} is no option of lab plan", remedy=instead)
+        return super().parse_args(ctx, args)
+
+
+def _flag(panel: str, help_: str, metavar: str | None = None, show_default: str | bool = True) -> Any:
+    return typer.Option(help=help_, metavar=metavar, rich_help_panel=panel, show_default=show_default)
+
+
+@app.command(cls=_Command, epilog="Examples: `lab plan scenarios/plans/ci-host.yaml -o out`; `lab plan --pool 100GiB "
+                                  "--chunk-size 64KiB --starts-per-day 200 --lifetime 1h --writes 20MiB`")
 def plan(
+    context: typer.Context,
     plan_file: Annotated[Path | None, typer.Argument(
-        metavar="[PLAN]", help="A plan file; without one, the flags below describe the host.")] = None,
-    storage: Annotated[str | None, _flag("As in a scenario.", "direct-lvm", "NAME")] = None,
-    pool: Annotated[str | None, _flag("The pool's data size.", "100GiB; a log's own", "SIZE")] = None,
-    metadata: Annotated[str | None, _flag("The pool's metadata size.", "the kernel's rule; a log's own",
-                                          "SIZE")] = None,
-    vg_free: Annotated[str | None, _flag("What the volume group has besides.", "nothing", "SIZE")] = None,
-    chunk_size: Annotated[str | None, _flag("The pool's data block.", "the storage's", "SIZE")] = None,
-    starts_per_day: Annotated[float | None, _flag("Containers, at random times.", "200")] = None,
-    lifetime: Annotated[str | None, _flag("Mean; exponential.", "1h", "TIME")] = None,
-    writes: Annotated[str | None, _flag("New files of each container.", "20MiB", "SIZE")] = None,
-    updates: Annotated[str | None, _flag("Of a file of its image, in 4 KiB pieces.", "4MiB", "SIZE")] = None,
-    kept_share: Annotated[float | None, _flag("Of stopped containers, until a prune.", "0.1")] = None,
-    tags_per_month: Annotated[float | None, _flag("New tags of the image.", "4")] = None,
-    prune_every: Annotated[str | None, _flag("Or never.", "7d", "TIME")] = None,
-    days: Annotated[float | None, _flag("How far ahead.", "30")] = None,
-    risk: Annotated[float | None, _flag("Accepted, in percent.", "1")] = None,
-    seed: Annotated[int | None, _flag("Of all that is drawn.", "1")] = None,
-    collect: Annotated[bool, typer.Option(
-        "--collect", help="Print the shell script that records a log.", rich_help_panel=_LOG)] = False,
-    observed: Annotated[Path | None, typer.Option(
-        metavar="LOG", help="Answer from a log: the script's, or dmsetup status, lvs or docker info with times.",
-        rich_help_panel=_LOG)] = None,
-    pool_name: Annotated[str | None, typer.Option(
-        metavar="NAME", help="Of several pools in the log, this one.", rich_help_panel=_LOG)] = None,
-    output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Write the fan chart, the answers, alerts and LVM's profile into a "
-                                                 "folder; from a plan LVM's commands and daemon.json as well.")] = None,
-    as_json: JSON = False,
+        metavar="[PLAN]", help="A plan file.  Without one, the flags below describe the host.")] = None,
+    storage: Annotated[str, _flag(_POOL, "The storage, by its name in a scenario.", "NAME")] = Flags.storage,
+    pool: Annotated[str, _flag(_POOL, "The size of the pool's data.", "SIZE")] = Flags.pool,
+    metadata: Annotated[str | None, _flag(_POOL, "The size of the pool's metadata.", "SIZE",
+                                          "by the kernel's rule")] = Flags.metadata,
+    vg_free: Annotated[str | None, _flag(_POOL, "What the volume group has free beside the pool.", "SIZE",
+                                         "nothing")] = Flags.vg_free,
+    chunk_size: Annotated[str | None, _flag(_POOL, "The size of a data block (LVM and Docker say chunk).", "SIZE",
+                                            "the storage's own")] = Flags.chunk_size,
+    starts_per_day: Annotated[float, _flag(_WORK, "How many containers start in a day, at random times.")
+                              ] = Flags.starts_per_day,
+    lifetime: Annotated[str, _flag(_WORK, "How long a container runs on average; exponentially distributed.", "TIME")
+                        ] = Flags.lifetime,
+    writes: Annotated[str, _flag(_WORK, "How much each container writes to new files.", "SIZE")] = Flags.writes,
+    updates: Annotated[str, _flag(_WORK, "How much each container overwrites of a file of its image, in pieces of "
+                                         "4 KiB.", "SIZE")] = Flags.updates,
+    kept_share: Annotated[float, _flag(_WORK, "The share of stopped containers that stay until the next prune.")
+                          ] = Flags.kept_share,
+    tags_per_month: Annotated[float, _flag(_WORK, "How many new tags of the image are pulled in a month.")
+                              ] = Flags.tags_per_month,
+    prune_every: Annotated[str, _flag(_WORK, "How often stopped containers and unused images are pruned, or `never`.",
+                                      "TIME")] = Flags.prune_every,
+    days: Annotated[float, _flag(_QUESTION, "How many days the answer looks ahead.")] = Flags.days,
+    risk: Annotated[float, _flag(_QUESTION, "The accepted probability, in percent, that anything is refused or has to "
+                                            "wait by then.")] = Flags.risk_percent,
+    seed: Annotated[int, _flag(_QUESTION, "The seed of all random draws.")] = Flags.seed,
     seconds: Annotated[float | None, typer.Option(
-        min=1.0, help="As many replications as fit.", show_default=f"{SECONDS:g}", rich_help_panel=_HOW)] = None,
-    replications: Annotated[int | None, typer.Option(
-        min=1, max=1_000_000, help="Just so many, however long they take.", rich_help_panel=_HOW)] = None,
-    workers: Annotated[int | None, typer.Option(
-        min=1, max=1024, help="Processes.", show_default="all cores", rich_help_panel=_HOW)] = None,
-    cluster: Annotated[str | None, typer.Option(
-        metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786.", rich_help_panel=_HOW)] = None,
-    params: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Parameters of `lab calibrate`; those that came with the lab by default.",
+        min=1.0, help="Simulate the host as often as fits into these seconds.", show_default=f"{SECONDS:g}",
         rich_help_panel=_HOW)] = None,
+    replications: Annotated[int | None, typer.Option(
+        min=1, max=1_000_000, help="Simulate the host this often, however long it takes.",
+        rich_help_panel=_HOW)] = None,
+    workers: Annotated[int | None, typer.Option(
+        min=1, max=1024, help="How many processes share the work.", show_default="all cores",
+        rich_help_panel=_HOW)] = None,
+    cluster: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="Share the work with a Dask scheduler, as tcp://host:8786.",
+        rich_help_panel=_HOW)] = None,
+    params: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Parameters that `lab calibrate` wrote.", show_default="those that came with the lab",
+        rich_help_panel=_HOW)] = None,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Write the answers, the fan chart, LVM's commands and profile, "
+                                                 "daemon.json and alert rules into this folder.")] = None,
+    as_json: JSON = False,
     check: Annotated[bool, typer.Option(
-        "--check", help="Exit code 1 if the storage does not hold, 4 if that is left open.",
-        rich_help_panel=_HOW)] = False,
+        "--check", help="End with exit code 1 if the storage does not hold, and with 4 if that is left open.")] = False,
 ) -> None:
     """Say how large a pool must be, when it is full, and what each lever changes.
 
-    From a plan or flags everything is simulated: many runs of the host.  With --observed nothing is: growth is drawn
-    from the log.  Either way with the intervals that the number of runs allows.
+    The lab's model simulates the host many times.  Each answer has the interval that the number of runs allows.
+
+    Exit code 0: answered; with --check 1: the storage does not hold; 4: that is left open; 2: bad input.
     """
-    from lab.answers.forecast import collect_script
-
-    given = typed({
-        "PLAN": plan_file, "--storage": storage, "--pool": pool, "--metadata": metadata, "--vg-free": vg_free,
-        "--chunk-size": chunk_size, "--starts-per-day": starts_per_day, "--lifetime": lifetime, "--writes": writes,
-        "--updates": updates, "--kept-share": kept_share, "--tags-per-month": tags_per_month,
-        "--prune-every": prune_every, "--days": days, "--risk": risk, "--seed": seed, "--collect": collect,
-        "--observed": observed, "--pool-name": pool_name, "--output": output, "--json": as_json, "--seconds": seconds,
-        "--replications": replications, "--workers": workers, "--cluster": cluster, "--params": params,
-        "--check": check})
-    refuse_mixed(given)
-    if collect:
-        print(collect_script(), end="")
-        return
-    if observed is not None:
-        answer_log(observed, as_names(given), output, as_json=as_json, check=check)
-        return
-    from lab.answers.plan.flags import told_by_flag
-
-    host = None if plan_file is not None else _host(as_names(given))
-    planned = _planned(plan_file, host)
-    with nullcontext() if host is None else told_by_flag(host):
-        found = _answers(planned, params, output, seconds or SECONDS, replications, workers, cluster)
-    _tell(found, output, as_json=as_json, check=check)
+    asked = Asked(
+        plan_file,
+        Flags(storage=storage, pool=pool, metadata=metadata, vg_free=vg_free, chunk_size=chunk_size,
+              starts_per_day=starts_per_day, lifetime=lifetime, writes=writes, updates=updates, kept_share=kept_share,
+              tags_per_month=tags_per_month, prune_every=prune_every, days=days, risk_percent=risk, seed=seed),
+        _typed(context, (_POOL, _WORK, _QUESTION)), seconds, replications, workers, cluster, params, output, as_json,
+        check)
+    _tell(_answers(asked), asked)
 
 
-def _planned(plan_file: Path | None, host: Flags | None) -> PlanFile:
-    from lab.answers.plan.flags import Flags, plan_of_flags
-    from lab.answers.plan.plan_file import load_plan
-
-    return load_plan(plan_file) if plan_file is not None else plan_of_flags(host or Flags())
-
-
-def _host(flags: dict[str, Any]) -> Flags:
-    from lab.answers.plan.flags import Flags
-
-    if "risk" in flags:
-        flags["risk_percent"] = flags.pop("risk")
-    if flags.get("prune_every") == "never":
-        flags["prune_every"] = None
-    return Flags(**flags)
+def _typed(context: typer.Context, panels: tuple[str, ...]) -> tuple[str, ...]:
+    """The flags of these panels that were typed, in the order of the help."""
+    return tuple(one.opts[0] for one in context.command.params
+                 if getattr(one, "rich_help_panel", None) in panels and one.name is not None
+                 and getattr(context.get_parameter_source(one.name), "name", "") == "COMMANDLINE")
 
 
-def _answers(planned: PlanFile, params: Path | None, output: Path | None, seconds: float, replications: int | None,
-             workers: int | None, cluster: str | None) -> Answers:
+def _answers(asked: Asked) -> Answers:
     """The folder is made before the work is done, and after the plan was found to be one."""
+    from lab.answers.plan.plan_file import load_plan
     from lab.answers.plan.planning import Effort, answer
-    from lab.answers.plan.workers import workers as crew_of
+    from lab.answers.plan.workers import workers
     from lab.simulate.parameters import read_parameters
 
-    parameters = read_parameters(params)
-    if output is not None:
-        make_output_folder(output)
-    with crew_of(workers, cluster) as crew:
-        progress = _progress()
-        found = answer(planned, parameters, crew, Effort(seconds, replications), progress)
-        progress("")
-    return found
+    planned = plan_of_flags(asked.host) if asked.plan_file is None else load_plan(asked.plan_file)
+    parameters = read_parameters(asked.params)
+    if asked.output is not None:
+        make_output_folder(asked.output)
+    with (told_by_flag(asked.host) if asked.plan_file is None else nullcontext(),
+          workers(asked.workers, asked.cluster) as crew, progress() as steps):
+        return answer(planned, parameters, crew, Effort(asked.seconds or SECONDS, asked.replications), steps)
 
 
-def _tell(found: Answers, output: Path | None, *, as_json: bool, check: bool) -> None:
+def _tell(found: Answers, asked: Asked) -> None:
     from lab.answers.plan.document import document
     from lab.answers.plan.words import more_replications, verdict
 
-    if output is not None:
-        _write(found, output)
-    if as_json:
+    if asked.output is not None:
+        _write(found, asked.output)
+    if asked.as_json:
         print(json.dumps(document(found), indent=1, allow_nan=False))
     else:
         _print(found)
-    if check and found.holds is False:
+    if asked.check and found.holds is False:
         raise AnswerIsNo(verdict(found))
-    if check and found.holds is None:
+    if asked.check and found.holds is None:
         raise Inconclusive(verdict(found), remedy=f"--replications {more_replications(found)}")
-
-
-def _progress() -> Callable[[str], None]:
-    """One line that is written over, on a terminal only; an empty message clears it."""
-    if not sys.stderr.isatty():
-        return lambda message: None
-
-    def show(message: str) -> None:
-        print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _write(found: Answers, folder: Path) -> None:
@@ -185,7 +197,7 @@ def _write(found: Answers, folder: Path) -> None:
 
     texts = {**ready_files(found), "answers.json": json.dumps(document(found), indent=1, allow_nan=False) + "\n",
              "plan.yaml": found.plan.text}
-    write_files(folder, texts, fan_chart_png(found))
+    write_answers(folder, texts, fan_chart_png(found))
 
 
 def _print(found: Answers) -> None:

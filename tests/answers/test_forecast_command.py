@@ -1,4 +1,4 @@
-"""`lab plan --observed` and `--collect` as a user meets them: answers known by hand, files, and what is refused."""
+"""`lab forecast` and `lab collect` as a user meets them: answers known by hand, files, and what is refused."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def log(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["plan", *arguments], env={"COLUMNS": "220"})
+    return CliRunner().invoke(app, ["forecast", *arguments], env={"COLUMNS": "220"})
 
 
 def told(log: Path, *arguments: str) -> dict[str, Any]:
-    result = run("--observed", str(log), *arguments, "--json")
+    result = run(str(log), *arguments, "--json")
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout)
     return document
@@ -112,13 +112,13 @@ def test_a_small_risk_is_told_from_more_paths(log: Path) -> None:
 
 
 def test_a_risk_that_no_number_of_paths_can_tell_is_refused(log: Path) -> None:
-    refused = run("--observed", str(log), "--risk", "0.001").exception
+    refused = run(str(log), "--risk", "0.001").exception
     assert isinstance(refused, InputError)
     assert "--risk: 0.001 % cannot be told from 100,000 paths (at least 0.016 %)" in str(refused)
 
 
 def test_the_tables_say_all_there_is_to_say(log: Path) -> None:
-    result = run("--observed", str(log), "--days", "90", "--vg-free", "50GiB", "--chunk-size", "64KiB")
+    result = run(str(log), "--days", "90", "--vg-free", "50GiB", "--chunk-size", "64KiB")
     assert result.exit_code == 0, result.output
     for words in ("which LVM extends up to 144 GiB, holds", "data full", "metadata full", "any of these",
                   "80% of data", "100% of metadata", "with a tenth free", "kernel's rule", "Repairs of the log",
@@ -151,7 +151,7 @@ def test_one_of_several_pools_is_chosen_by_its_name(tmp_path: Path) -> None:
     both = tmp_path / "both.log"
     pairs = zip(steady(), steady(per_day_gib=0.5, name="web-pool"), strict=True)
     both.write_text("".join(one for pair in pairs for one in pair))
-    result = run("--observed", str(both))
+    result = run(str(both))
     assert isinstance(result.exception, InputError)
     assert "several pools" in str(result.exception)
     assert "--pool-name" in str(result.exception)
@@ -161,7 +161,7 @@ def test_one_of_several_pools_is_chosen_by_its_name(tmp_path: Path) -> None:
 
 def test_the_files_can_be_used(log: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    result = run("--observed", str(log), "--vg-free", "50GiB", "-o", str(folder))
+    result = run(str(log), "--vg-free", "50GiB", "-o", str(folder))
     assert result.exit_code == 0, result.output
     assert {path.name for path in folder.iterdir()} == {"fan.png", "answers.json", "alerts.yaml",
                                                         "docker-thinpool.profile"}
@@ -174,43 +174,41 @@ def test_the_files_can_be_used(log: Path, tmp_path: Path) -> None:
 
 
 def test_check_turns_the_answer_into_an_exit_code(log: Path) -> None:
-    assert run("--observed", str(log), "--check").exit_code == 0
-    assert isinstance(run("--observed", str(log), "--days", "90", "--check").exception, AnswerIsNo)
+    assert run(str(log), "--check").exit_code == 0
+    assert isinstance(run(str(log), "--days", "90", "--check").exception, AnswerIsNo)
     draw = random.Random(7)
     levels = itertools.accumulate(draw.choice([0.0, 2.0]) for _ in range(40))
     log.write_text("".join(line(day, 10 + level) for day, level in enumerate(levels)))
     chance = told(log, "--days", "105")["full"][-1]["probability"]
     assert 0.05 < chance < 0.95
-    open_ = run("--observed", str(log), "--days", "105", "--risk", f"{100 * chance}", "--check").exception
+    open_ = run(str(log), "--days", "105", "--risk", f"{100 * chance}", "--check").exception
     assert isinstance(open_, Inconclusive)
 
 
 # -- the script --------------------------------------------------------------------------------------------
 
 def test_collect_prints_the_script_and_nothing_else() -> None:
-    result = run("--collect")
+    result = CliRunner().invoke(app, ["collect"])
     assert (result.exit_code, result.stdout) == (0, collect_script())
     assert result.stdout.startswith("#!/bin/sh\n")
 
 
 # -- what is refused ---------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("arguments", [
+    ["LOG", "--starts-per-day", "5"], ["LOG", "--storage", "loop-lvm"], ["LOG", "--seconds", "9"], ["PLAN", "LOG"], []])
+def test_what_describes_a_host_is_no_option_of_a_forecast(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
 @pytest.mark.parametrize(("arguments", "named"), [
-    (["--observed", "LOG", "--starts-per-day", "5"], "--starts-per-day"),
-    (["--observed", "LOG", "--storage", "loop-lvm"], "--storage"),
-    (["--observed", "LOG", "--seconds", "9"], "--seconds"),
-    (["--observed", "LOG", "--replications", "9"], "--replications"),
-    (["PLAN", "--observed", "LOG"], "PLAN"),
-    (["--collect", "--json"], "--json"),
-    (["--collect", "--observed", "LOG"], "--observed"),
-    (["PLAN", "--collect"], "PLAN"),
-    (["--pool-name", "docker-pool"], "--pool-name"),
-    (["PLAN", "--pool-name", "docker-pool"], "--pool-name"),
-])
-def test_flags_that_do_not_go_together_are_named(arguments: list[str], named: str) -> None:
-    result = run(*arguments)
-    assert isinstance(result.exception, InputError)
-    assert str(result.exception).startswith(named)
+    (["--observed", "LOG"], "lab forecast RECORDING"), (["--observed=LOG", "--days", "90"], "lab forecast RECORDING"),
+    (["--observed"], "lab forecast RECORDING"), (["PLAN", "--pool-name", "docker-pool"], "lab forecast RECORDING"),
+    (["--collect"], "lab collect"), (["PLAN", "--collect", "--json"], "lab collect")])
+def test_a_flag_that_lab_plan_once_had_names_the_command_in_its_place(arguments: list[str], named: str) -> None:
+    refused = CliRunner().invoke(app, ["plan", *arguments]).exception
+    assert isinstance(refused, InputError)
+    assert named in (refused.remedy or "")
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -219,7 +217,7 @@ def test_flags_that_do_not_go_together_are_named(arguments: list[str], named: st
     (["--days", "0.5"], "a horizon (--days) of 0.5 days"),
     (["--seed", "-1"], "seed -1"), (["--pool-name", "other"], "no sample tells of pool 'other'")])
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(log: Path, arguments: list[str], words: str) -> None:
-    result = run("--observed", str(log), *arguments, "-o", str(log.parent / "out"))
+    result = run(str(log), *arguments, "-o", str(log.parent / "out"))
     assert isinstance(result.exception, InputError)
     assert words in str(result.exception)
     assert not (log.parent / "out").exists()
@@ -227,7 +225,7 @@ def test_what_cannot_be_asked_is_refused_and_nothing_is_written(log: Path, argum
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)
 def test_logs_of_a_few_samples_are_too_short_to_say_anything(path: Path) -> None:
-    result = run("--observed", str(path), "--json")
+    result = run(str(path), "--json")
     assert isinstance(result.exception, InputError)
     assert str(result.exception).startswith(str(path))
     assert result.stdout == ""

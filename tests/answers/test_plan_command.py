@@ -52,7 +52,7 @@ def run(*arguments: str) -> Result:
 def answers_of(text: str, replications: int) -> Answers:
     with workers(1) as crew:
         return answer(read_plan(text, Path("plan.yaml")), read_parameters(None), crew,
-                      Effort(replications=replications), lambda message: None)
+                      Effort(replications=replications), lambda unit: lambda *told: None)
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ def same(first: list[Replication], second: list[Replication]) -> bool:
 
 
 def ensemble(crew: Workers, told: Study, n: int) -> list[Replication]:
-    return batches_until(crew, run_batch, (told,), replications=n, deadline=0.0, progress=lambda done, of: None)
+    return batches_until(crew, run_batch, (told,), replications=n, deadline=0.0, progress=lambda *told: None)
 
 
 def test_one_process_and_two_give_the_same(varied: Study) -> None:

@@ -71,7 +71,7 @@ def files(made: Ensemble, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_every_variant_ends_at_the_peaks_that_lab_plan_finds(made: Ensemble) -> None:
     with workers(1) as crew:
-        found = answer(made.plan, read_parameters(None), crew, Effort(replications=1), lambda message: None)
+        found = answer(made.plan, read_parameters(None), crew, Effort(replications=1), lambda unit: lambda *told: None)
     peaks = {"as planned": found.replications[0].demand, **found.replications[0].others}
     assert list(peaks) == list(made.demands)
     for name, peak in peaks.items():

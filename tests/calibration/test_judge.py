@@ -162,7 +162,7 @@ def test_log_costs_are_found_again_in_what_the_model_made() -> None:
     def loss(values: Mapping[str, int]) -> tuple[float, int]:
         return sum((one - other) ** 2 for one, other in zip(growth(LogCosts(**values)), made, strict=True)), len(made)
 
-    found = calibrate.fit_log(loss, Parameters().log.model_dump(), lambda text: None)
+    found = calibrate.fit_log(loss, Parameters().log.model_dump(), lambda *told: None)
     assert (found.best["clean_records"], found.best["changed_records"]) == (4, 2)
     assert found.squares == 0
     told = {one.name: one for one in found.fitted}

@@ -109,7 +109,7 @@ def test_a_closed_pipe_is_no_no(argv: list[str]) -> None:
     assert said == "lab: nobody reads the output any more\n"
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["plan", "--collect"], ["gate", "results/aa", "--json"]])
+@pytest.mark.parametrize("argv", [["--help"], ["collect"], ["gate", "results/aa", "--json"]])
 def test_a_full_disk_behind_the_output_is_no_no(argv: list[str]) -> None:
     with open("/dev/full", "w") as full, started(*argv, stdout=full) as lab:
         assert lab.stderr is not None
@@ -122,7 +122,7 @@ def test_a_full_disk_behind_the_output_is_no_no(argv: list[str]) -> None:
 
 def test_nobody_who_hears_what_is_said_changes_nothing() -> None:
     for redirected in ("2>/dev/full", "2>&-"):
-        told = subprocess.run(["bash", "-c", f'"$0" -c "$1" plan --collect {redirected}', sys.executable, PROGRAM],
+        told = subprocess.run(["bash", "-c", f'"$0" -c "$1" collect {redirected}', sys.executable, PROGRAM],
                               cwd=ROOT, stdout=subprocess.PIPE, check=False)
         assert told.returncode == 0
         assert told.stdout.startswith(b"#!")

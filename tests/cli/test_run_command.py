@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab import cli
-from lab.cli import measuring
+from lab.cli import run as run_command
 from lab.errors import RigError
 from lab.runs.records import CellResult, RepeatRecord
 
@@ -43,7 +43,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Runs the command line here and gives its exit code."""
     monkeypatch.setattr("lab.rig.vm.vagrant.reap", lambda say: None)
     monkeypatch.setattr("lab.rig.provide.box_name", lambda: "box-1")
-    monkeypatch.setattr(measuring, "_need_tools", lambda: None)
+    monkeypatch.setattr(run_command, "_need_tools", lambda: None)
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     monkeypatch.setenv("COLUMNS", "160")
 

@@ -198,7 +198,7 @@ LAB = (sys.executable, "-c", "import resource, sys; resource.setrlimit(resource.
     ["simulate", "scenarios/quickstart.yaml", "--params", "/dev/zero", "--results", "{tmp}"],
     ["simulate", "scenarios/quickstart.yaml", "--repetitions", "9" * 30, "--results", "{tmp}"],
     ["run", "--dry-run", "scenarios/quickstart.yaml", "--repetitions", "9" * 30],
-    ["plan", "--observed", "{tmp}/pipe"],
+    ["forecast", "{tmp}/pipe"],
     ["replay", "{tmp}/pipe"],
 ], ids=lambda arguments: arguments[-1][:20].replace("/", "-"))
 def test_commands_end_with_one_line(tmp_path: Path, arguments: list[str]) -> None:

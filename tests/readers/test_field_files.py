@@ -28,7 +28,7 @@ def run(*arguments: object) -> Result:
 
 
 def planned(log: Path, *arguments: object) -> dict[str, Any]:
-    result = run("plan", "--observed", log, *arguments, "--json")
+    result = run("forecast", log, *arguments, "--json")
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout)
     return document
@@ -113,7 +113,7 @@ def test_binary_units_of_an_old_docker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["--pool", "--metadata", "--vg-free"])
 def test_sizes_that_no_pool_has_are_not_asked_about(flag: str) -> None:
-    result = run("plan", "--observed", FIELD / "observed-journal" / "iso-minutes.log", flag, f"{10**20}GiB")
+    result = run("forecast", FIELD / "observed-journal" / "iso-minutes.log", flag, f"{10**20}GiB")
     assert isinstance(result.exception, InputError)
     assert f"{flag} is" in str(result.exception)
 
@@ -176,7 +176,7 @@ def test_dmsetup_and_lvs_end_alike(tmp_path: Path, ending: str) -> None:
     by_dmsetup, by_lvs, words = ENDINGS[ending]
     said = []
     for good, bad in ((pool(50_000), by_dmsetup), (lvs("twi-a-tz--"), by_lvs)):
-        result = run("plan", "--observed", recorded(tmp_path, [good] * 8 + [bad]), "--days", 7)
+        result = run("forecast", recorded(tmp_path, [good] * 8 + [bad]), "--days", 7)
         assert isinstance(result.exception, InputError)
         assert words in str(result.exception)
         said.append(str(result.exception).replace("\n", " "))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli.modelling import replay
+from lab.cli.replay import replay
 from lab.errors import AnswerIsNo, InputError, ReaderError, RigError
 from lab.report.replay_tables import format_replay
 from lab.rig.machine import Completed

@@ -1,5 +1,5 @@
 #!/bin/sh
-# How full the thin pools of this host are, one sample a call, for `lab plan --observed LOG`.
+# How full the thin pools of this host are, one sample a call, for `lab forecast RECORDING`.
 #
 #   from cron, as root:   */10 * * * *  root  sh /root/collect.sh -o /var/log/thin-pool.log
 #   in a loop:            sh collect.sh -e 600 -o thin-pool.log      (-e: seconds between samples)

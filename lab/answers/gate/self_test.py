@@ -14,7 +14,7 @@ Source: C. J. Clopper & E. S. Pearson, Biometrika 26 (1934) 404.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ from lab.readers.text_file import load_text
 from lab.runs.store import Run, table_digest
 
 _MOST_BYTES = 64 << 20
+
+Progress = Callable[[int, int, str], None]
+"""Called with timings done, of how many, and the one that is next."""
 
 TRIALS = 1_000
 LEVEL = 0.95
@@ -118,10 +121,11 @@ class _Trials:
 
 
 def self_test(runs: Sequence[Run], rules: Rules, *, seed: int, trials: int = TRIALS, draws: int = DRAWS,
-              repetitions: int | None = None) -> SelfTest:
+              repetitions: int | None = None, progress: Progress | None = None) -> SelfTest:
     """The self-test from A/A runs; several count as one of all their repetitions.
 
-    ``repetitions``: those that the power is told for; None: as many as the runs have together.  Raises InputError
+    ``repetitions``: those that the power is told for; None: as many as the runs have together.
+    ``progress`` is told of each timing whose smallest effect is sought.  Raises InputError
     where a run is no A/A run, where two runs differ in environment or scenario, and where nothing can be tested.
     """
     sides = aa_sides(runs)
@@ -139,6 +143,12 @@ def self_test(runs: Sequence[Run], rules: Rules, *, seed: int, trials: int = TRI
     by_timings = np.any(timing_alarms, axis=1)
     by_counts = np.any([alarms for _, alarms in count_alarms], axis=0) if count_alarms else np.zeros(trials, dtype=bool)
     wanted = repetitions or len(every)
+
+    def tested(place: int, test: LogSample) -> MetricTest:
+        if progress is not None:
+            progress(place, len(tests), str(test.comparison.quantity))
+        return _metric_test(test, timing_alarms[:, place], rules, len(tests), wanted, draws, seed)
+
     return SelfTest(
         runs=[run.manifest.run for run in runs], digests=[table_digest(run) for run in runs],
         scenario=runs[0].manifest.scenario.sha256, repetitions=wanted, seed=seed, alpha=rules.alpha,
@@ -147,8 +157,7 @@ def self_test(runs: Sequence[Run], rules: Rules, *, seed: int, trials: int = TRI
                      if row.status is Status.REGRESSION],
         gate=alarm_rate(int(np.sum(by_timings | by_counts)), trials),
         by_timings=alarm_rate(int(by_timings.sum()), trials), by_counts=alarm_rate(int(by_counts.sum()), trials),
-        metrics=[_metric_test(test, timing_alarms[:, place], rules, len(tests), wanted, draws, seed)
-                 for place, test in enumerate(tests)],
+        metrics=[tested(place, test) for place, test in enumerate(tests)],
         counts=[_count_test(one, alarms, rules, sides) for one, alarms in count_alarms],
         environment=fingerprint(runs[0].manifest))
 

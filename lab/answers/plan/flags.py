@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lab.answers.plan.plan_file import PlanFile, read_plan
 from lab.errors import InputError
-from lab.scenario.steps import UPDATE_STEP_BYTES
 from lab.units import format_bytes, parse_size
+
+if TYPE_CHECKING:
+    from lab.answers.plan.plan_file import PlanFile
 
 FILE = Path("FLAGS")
 """The plan's name before a complaint about it is turned into one about a flag."""
@@ -24,7 +26,7 @@ FILE_BYTES = 1024**2
 
 @dataclass(frozen=True)
 class Flags:
-    """Texts as a user types them, with their units."""
+    """Texts as a user types them, with their units.  ``prune_every`` may be ``never``."""
 
     storage: str = "direct-lvm"
     pool: str = "100GiB"
@@ -37,7 +39,7 @@ class Flags:
     updates: str = "4MiB"
     kept_share: float = 0.1
     tags_per_month: float = 4.0
-    prune_every: str | None = "7d"
+    prune_every: str = "7d"
     days: float = 30.0
     risk_percent: float = 1.0
     seed: int = 1
@@ -45,6 +47,8 @@ class Flags:
 
 def plan_of_flags(flags: Flags) -> PlanFile:
     """Raises InputError, which names the flag."""
+    from lab.answers.plan.plan_file import read_plan
+
     lines = _lines(flags)
     with told_by_flag(flags):
         return read_plan(_text(lines), FILE)
@@ -70,6 +74,8 @@ def _text(lines: list[tuple[str, str]]) -> str:
 
 def _lines(flags: Flags) -> list[tuple[str, str]]:
     """The plan's lines, each with the flag that it says."""
+    from lab.scenario.steps import UPDATE_STEP_BYTES
+
     written = _bytes(flags.writes, "--writes")
     updated = _bytes(flags.updates, "--updates")
     if 0 < updated < UPDATE_STEP_BYTES:
@@ -102,7 +108,7 @@ def _lines(flags: Flags) -> list[tuple[str, str]]:
         (f"    kept_share: {flags.kept_share:.15g}", "--kept-share"),
         ("images:", ""),
         (f"  - {{image: lab/app:1, tags_per_month: {flags.tags_per_month:.15g}}}", "--tags-per-month"),
-        (f"upkeep: {{prune_every: {flags.prune_every or _EMPTY}}}" if flags.prune_every is not None else "",
+        (f"upkeep: {{prune_every: {flags.prune_every or _EMPTY}}}" if flags.prune_every != "never" else "",
          "--prune-every"),
     ]
     return [(line, flag) for line, flag in lines if line]

@@ -20,7 +20,7 @@ from lab.answers.plan.host import (
     whole_extents,
 )
 from lab.answers.plan.plan_file import PlanFile
-from lab.answers.plan.workers import BATCH, Workers, batches_until
+from lab.answers.plan.workers import BATCH, Progress, Workers, batches_until
 from lab.model.fleet.plan import Capacity, Plan
 from lab.model.parameters import Parameters
 from lab.model.pool.volume_group import EXTENT_BYTES, VolumeGroup
@@ -28,6 +28,10 @@ from lab.storages.metadata_size import kernel_rule_bytes
 
 STUDY_SHARE = 0.8
 """Of the time, for the replications; the rest is for the layouts that follow from them."""
+
+
+Steps = Callable[[str], Progress]
+"""Of a kind of steps, what is told of them."""
 
 
 @dataclass(frozen=True)
@@ -130,36 +134,30 @@ class Effort:
     replications: int | None = None
 
 
-def answer(plan: PlanFile, parameters: Parameters, crew: Workers, effort: Effort,
-           progress: Callable[[str], None]) -> Answers:
+def answer(plan: PlanFile, parameters: Parameters, crew: Workers, effort: Effort, steps: Steps) -> Answers:
     """All answers.  Raises InputError where the plan's host cannot be made."""
     began = time.monotonic()
     capacity = planned_capacity(plan, parameters)
     variants = (as_planned(plan), *levers.variants(plan))
-    progress(f"footprints of {len(variants)} variants")
-    hosts: list[Plan] = crew.each(unbounded_host, [(plan, one, parameters) for one in variants])
+    hosts: list[Plan] = crew.each(unbounded_host, [(plan, one, parameters) for one in variants], steps("footprints"))
     study = Study(hosts[0], capacity, tuple((one.name, host) for one, host in
                                             zip(variants[1:], hosts[1:], strict=True)),
                   plan.horizon_days, plan.seed, tuple(percent / 100 for percent in plan.alerts_percent))
 
-    def told(done: int, of: int | None) -> None:
-        progress(f"{done}{f' of {of}' if of else ''} replications")
-
     found = batches_until(crew, run_batch, (study,), replications=effort.replications,
-                          deadline=began + STUDY_SHARE * effort.seconds, progress=told)
-    return _answers(plan, parameters, crew, study, found, variants, began, progress)
+                          deadline=began + STUDY_SHARE * effort.seconds, progress=steps("replications"))
+    return _answers(plan, parameters, crew, study, found, variants, began, steps)
 
 
 def _answers(plan: PlanFile, parameters: Parameters, crew: Workers, study: Study, found: list[Replication],
-             variants: tuple[Variant, ...], began: float, progress: Callable[[str], None]) -> Answers:
+             variants: tuple[Variant, ...], began: float, steps: Steps) -> Answers:
     data, metadata = _sizes(plan, parameters, study, found, as_planned(plan), None)
     first = Answers(
         plan, parameters.growth_digest(), study.capacity, tuple(found), 0.0, answers.risks(found, plan.horizon_days),
         answers.days_to_marks(found), answers.alerts(found, plan.alerts_percent), data, metadata,
         _chunks(plan, parameters, study, found, variants), (),
         levers.effects(found, (1 - plan.min_free_share) * _reach(study.capacity), _reach(study.capacity)))
-    progress("the layouts that follow from them")
-    tested = _tested(first, parameters, crew, study)
+    tested = _tested(first, parameters, crew, study, steps)
     return replace(first, tested=tested, seconds=time.monotonic() - began)
 
 
@@ -207,14 +205,14 @@ def _chunks(plan: PlanFile, parameters: Parameters, study: Study, found: list[Re
     return tuple(told)
 
 
-def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study) -> tuple[Tested, ...]:
+def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study, steps: Steps) -> tuple[Tested, ...]:
     """The planned layout, and the size that is told, in all replications; others in those that have alternatives."""
     plan, spec = first.plan, first.plan.storage
     lone = replace(study, others=())
     sized = (pool_capacity(plan, first.data_bytes, first.metadata.wanted, None, parameters) if first.metadata
              else replace(study.capacity, data_bytes=first.data_bytes))
     near = tuple(one.number for one in first.replications if _may_limit(one, sized, study))
-    runs = _runs(crew, lone, (sized,), near)
+    runs = _runs(crew, lone, (sized,), near, steps("batches in the size that is told"))
     told = [Tested("as sized above, never extended", sized, None,
                    answers.Chance(sum(_limited(one[0]) for one in runs), first.n), answers.Chance(0, first.n))]
     group, percent = study.capacity.group(), spec.extension_percent
@@ -224,7 +222,7 @@ def _tested(first: Answers, parameters: Parameters, crew: Workers, study: Study)
     layouts = [sizing.documented_layout(group, percent), *([working] if working is not None else [])]
     capacities = tuple(pool_capacity(plan, 0, 0, one.group, parameters) for one in layouts)
     some = tuple(one.number for one in first.replications if one.others)
-    runs = _runs(crew, lone, capacities, some)
+    runs = _runs(crew, lone, capacities, some, steps("batches in other layouts"))
     planned = sizing.layout(f"as planned in {plan.name}", group, percent)
     told.append(_of_runs(planned, study.capacity, [one.planned for one in first.replications]))
     told += [_of_runs(one, capacities[number], [run[number] for run in runs]) for number, one in enumerate(layouts)]
@@ -249,11 +247,11 @@ def _may_limit(one: Replication, capacity: Capacity, study: Study) -> bool:
     return data >= left * capacity.data_bytes or (capacity.is_pool and metadata >= left * capacity.metadata_bytes)
 
 
-def _runs(crew: Workers, study: Study, capacities: tuple[Capacity, ...], numbers: tuple[int, ...]
-          ) -> list[list[Outcome]]:
+def _runs(crew: Workers, study: Study, capacities: tuple[Capacity, ...], numbers: tuple[int, ...],
+          progress: Progress) -> list[list[Outcome]]:
     """For each number, the outcome on each capacity."""
     calls = [(study, capacities, numbers[at:at + BATCH]) for at in range(0, len(numbers), BATCH)]
-    return [outcomes for batch in crew.each(run_layouts, calls) for outcomes in batch]
+    return [outcomes for batch in crew.each(run_layouts, calls, progress) for outcomes in batch]
 
 
 def group_for(found: Answers) -> VolumeGroup | None:

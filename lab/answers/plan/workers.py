@@ -17,22 +17,33 @@ BATCH = 4
 CONNECT_SECONDS = 15
 
 T = TypeVar("T")
-Progress = Callable[[int, int | None], None]
-"""Called with replications done, and of how many, if that is known."""
+Progress = Callable[[int, int | None, str, float | None], None]
+"""Called with steps done, of how many if that is known, what comes next, and the seconds left if they are known."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """``count`` processes behind joblib's interface; ``parallel`` takes delayed calls and gives their results."""
+    """``count`` processes behind joblib's interface; ``parallel`` takes delayed calls and yields their results."""
 
     count: int
     parallel: Any
 
-    def each(self, function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
-        """The function on each of the argument tuples, in their order.  Raises what the function raises."""
+    def each(self, function: Callable[..., T], calls: Sequence[tuple[Any, ...]],
+             progress: Progress | None = None) -> list[T]:
+        """The function on each of the argument tuples, in their order.  Raises what the function raises.
+
+        ``progress`` is told of each that is done.
+        """
         from joblib import delayed
 
-        return list(self.parallel(delayed(function)(*arguments) for arguments in calls))
+        told: list[T] = []
+        if progress is not None and calls:
+            progress(0, len(calls), "", None)
+        for one in self.parallel(delayed(function)(*arguments) for arguments in calls):
+            told.append(one)
+            if progress is not None:
+                progress(len(told), len(calls), "", None)
+        return told
 
 
 @contextmanager
@@ -47,7 +58,8 @@ def workers(count: int | None = None, cluster: str | None = None) -> Iterator[Wo
         if cluster is not None:
             stack.enter_context(_client(cluster))
             stack.enter_context(joblib.parallel_config(backend="dask", wait_for_workers_timeout=CONNECT_SECONDS))
-        parallel = stack.enter_context(joblib.Parallel(n_jobs=-1 if cluster or count is None else count))
+        parallel = stack.enter_context(joblib.Parallel(n_jobs=-1 if cluster or count is None else count,
+                                                       return_as="generator"))
         yield Workers(max(1, int(joblib.effective_n_jobs(-1 if cluster or count is None else count))), parallel)
 
 
@@ -76,12 +88,12 @@ def batches_until(crew: Workers, function: Callable[..., list[T]], fixed: tuple[
     done: list[T] = []
     while replications is None or len(done) < replications:
         began = time.monotonic()
+        progress(len(done), replications, "", None if replications else max(deadline - began, 0.0))
         most = len(done) + BATCH * crew.count
         end = most if replications is None else min(most, replications)
         batches = [tuple(range(first, min(first + BATCH, end))) for first in range(len(done), end, BATCH)]
         for told in crew.each(function, [(*fixed, numbers) for numbers in batches]):
             done += told
-        progress(len(done), replications)
         now = time.monotonic()
         if replications is None and not now + (now - began) <= deadline:
             break

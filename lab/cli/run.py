@@ -1,100 +1,55 @@
-"""`lab doctor`, `lab run`, `lab destroy`: the commands that touch machines."""
+"""`lab run`: a scenario, measured in a VM or on a host of the user's."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, progress, say, settle
+from lab.cli.base import RESULTS, app, progress, say, settle
 from lab.errors import InputError, RigError
 from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.analysis.noise import RepeatUntil
-    from lab.rig.vm.doctor import Check
     from lab.scenario.order import Arms, Block
 
 _MAX_REPETITIONS = 10
-
-
-@app.command(epilog="Example: `lab doctor --install`")
-def doctor(
-    install: Annotated[bool, typer.Option("--install", help="Install it (apt-get; sudo if not root).")] = False,
-    as_json: JSON = False,
-) -> None:
-    """Say what this machine lacks for real runs, and the command that installs it."""
-    from lab.rig.vm import doctor as rig_doctor
-
-    checks = rig_doctor.examine()
-    packages = rig_doctor.missing_packages(checks)
-    if install and packages:
-        rig_doctor.install(packages)
-        checks = rig_doctor.examine()
-        packages = rig_doctor.missing_packages(checks)
-    if install and not packages and rig_doctor.kernel_is_missing():
-        _fetch_kernel()
-        checks = rig_doctor.examine()
-    lacking = [check.name for check in checks if check.needed and not check.ok]
-    if as_json:
-        print(json.dumps({"checks": [vars(check) for check in checks], "packages": packages, "ready": not lacking}))
-    else:
-        _print_checks(checks)
-    if lacking:
-        raise RigError(f"this machine lacks {', '.join(lacking)}",
-                       remedy="lab doctor --install" if packages else None)
-
-
-def _fetch_kernel() -> None:
-    """Without it VMs are emulated, which is slower and no failure."""
-    from lab.rig.vm.accelerator import install_kernel
-
-    say("no KVM here: fetching the kernel of user-mode Linux")
-    try:
-        install_kernel()
-    except RigError as error:
-        say(f"{error}; VMs will be emulated")
-
-
-def _print_checks(checks: list[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "check", "found", "Debian package")
-    for check in checks:
-        mark = "ok" if check.ok else ("MISSING" if check.needed else "note")
-        table.add_row(mark, check.name, check.detail, check.package or "")
-    Console().print(table)
 
 
 @app.command(epilog="Examples: `lab run scenarios/quickstart.yaml`; `lab run new.yaml --against old.yaml`; "
                     "`lab run scenarios/loop-vs-direct.yaml --repeat-until "
                     "'direct-lvm/loop-lvm write_bandwidth seq-write-1m layer ±10 %'`")
 def run(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file; with --against, the candidate.",
+    scenario: Annotated[Path, typer.Argument(help="A scenario file.  With --against it is the candidate.",
                                              metavar="SCENARIO")],
     against: Annotated[Path | None, typer.Option(
-        metavar="BASELINE", help="Measure this scenario too, interleaved on the same machine; the same file for A/A.")
+        metavar="BASELINE", help="Measure this scenario too, cell by cell in turn on the same machine.  The same "
+                                 "file makes an A/A run.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder: only what is left.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; start nothing.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    resume: Annotated[Path | None, typer.Option(
+        metavar="RUN", help="Go on with the run in this folder, and measure what is left.")] = None,
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Print what would be measured, and start nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(
+        metavar="CELL", help="Measure this cell only (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(
+        min=1, help="How often each cell is measured.", show_default="as the scenario says")] = None,
     repeat_until: Annotated[str | None, typer.Option(
-        metavar="RATIO", help="Add repetitions until the interval of a ratio is that narrow: "
-                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', A and B labels of storages; with --against "
-                              "'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
+        metavar="RATIO", help="Add repetitions until the interval of a ratio is narrow enough: "
+                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', where A and B are labels of storages.  With "
+                              "--against: 'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
     max_repetitions: Annotated[int | None, typer.Option(
-        min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
-    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+        min=1, help="With --repeat-until: how many repetitions there are at most.",
+        show_default=str(_MAX_REPETITIONS))] = None,
+    results: RESULTS = Path("results"),
 ) -> None:
-    """Provision, drive and measure a scenario in a VM, or on a host of yours.  Prints the run's folder last.
+    """Measure a scenario in a VM, or on a host of your own.  The last line printed is the run's folder.
 
-    Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
-    repetitions was reached, and the ratio's interval is still too wide.
+    Exit code 0: all cells done; 1: a cell failed; 3: the run ended early, and --resume goes on; 4: the
+    maximum of repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.measure.runner import Runner, new_run_folder, refuse_other_arms
     from lab.rig.provide import needs_vm, provider_name, refuse_impossible
@@ -121,7 +76,8 @@ def run(
     say(f"run folder: {folder}")
     again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
     try:
-        manifest = Runner(arms, folder, only=only or (), say=say, progress=progress(), until=until).run()
+        with progress() as steps:
+            manifest = Runner(arms, folder, only=only or (), say=say, progress=steps("cells"), until=until).run()
     except (Interrupted, RigError, OSError):
         say("go on with: " + again + (f" --max-repetitions {max_repetitions}" if max_repetitions else ""))
         print(folder)
@@ -189,15 +145,3 @@ def _print_plan(arms: Arms, blocks: list[Block], until: RepeatUntil | None) -> N
     if until is not None:
         say(f"then, from {FIRST_LOOK} repetitions on and up to {until.max_repetitions}, until {until.text} is known "
              f"within ±{100 * until.wanted:.3g} %")
-
-
-@app.command(epilog="Example: `lab destroy`")
-def destroy(as_json: JSON = False) -> None:
-    """Remove every VM that a run left behind, with its disks.  The box stays."""
-    from lab.rig.vm.vagrant import destroy_all
-
-    removed = destroy_all(say)
-    if as_json:
-        print(json.dumps({"removed": removed}))
-    else:
-        print("\n".join(f"removed {name}" for name in removed) or "no machine was there")

@@ -1,37 +1,76 @@
-"""`lab plan --observed LOG`: the answers that a user's log gives, as tables, files and JSON."""
+"""`lab forecast`: when the pool is full and how large it must be, from a recording of how full it was."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from lab.cli.base import size_of
-from lab.cli.plan_files import write_files
+import typer
+
+from lab.cli.base import JSON, app, size_of, write_answers
 from lab.errors import AnswerIsNo, Inconclusive
 from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lab.answers.forecast.answers import Asked, ObservedAnswers
+    from lab.answers.forecast.answers import ObservedAnswers
 
-_SIZES = {"pool": "data_bytes", "metadata": "metadata_bytes", "chunk_size": "chunk_bytes", "vg_free": "free_bytes"}
-_NUMBERS = ("days", "seed", "pool_name")
+_POOL = "The pool"
+_QUESTION = "The question"
 
 
-def answer_log(log: Path, given: Mapping[str, Any], output: Path | None, *, as_json: bool, check: bool) -> None:
-    """Answers from a log; ``given`` has the flags that were typed, by their parameters' names.
+@app.command(epilog="Examples: `lab forecast thin-pool.log --days 90`; `lab forecast thin-pool.log --pool 200GiB "
+                    "--check`")
+def forecast(
+    recording: Annotated[Path, typer.Argument(
+        metavar="RECORDING", help="What the script of `lab collect` recorded, or the output of dmsetup status, lvs or "
+                                  "docker info with a time before each sample.")],
+    pool_name: Annotated[str | None, typer.Option(
+        metavar="NAME", help="The pool that is meant, where the recording has several.", rich_help_panel=_POOL)] = None,
+    pool: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="Ask about this size of the pool's data.", show_default="as recorded",
+        rich_help_panel=_POOL)] = None,
+    metadata: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="Ask about this size of the pool's metadata.", show_default="as recorded",
+        rich_help_panel=_POOL)] = None,
+    vg_free: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="What the volume group has free beside the pool, for LVM to extend it by.",
+        rich_help_panel=_POOL)] = None,
+    chunk_size: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="The size of a data block, to tell the kernel's rule for the metadata.",
+        rich_help_panel=_POOL)] = None,
+    days: Annotated[float, typer.Option(
+        help="How many days the answer looks ahead.", rich_help_panel=_QUESTION)] = 30.0,
+    risk: Annotated[float, typer.Option(
+        help="The accepted probability, in percent, that data or metadata are full by then.",
+        rich_help_panel=_QUESTION)] = 1.0,
+    seed: Annotated[int, typer.Option(help="The seed of all random draws.", rich_help_panel=_QUESTION)] = 1,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Write the answers, the fan chart and alert rules into this folder; "
+                                                 "with --vg-free, LVM's profile as well.")] = None,
+    as_json: JSON = False,
+    check: Annotated[bool, typer.Option(
+        "--check", help="End with exit code 1 if the pool does not hold, and with 4 if that is left open.")] = False,
+) -> None:
+    """Say when a recorded pool is full, and how large it must be.
 
-    Raises InputError for flags that cannot be, ReaderError for such a log, and what ``--check`` asks for.
+    The lab draws growth from the recording and simulates nothing.  `lab collect` prints the script that records.
+
+    Exit code 0: answered; with --check 1: the pool does not hold; 4: that is left open; 2: bad input.
     """
-    from lab.answers.forecast.answers import answer_from_log
+    from lab.answers.forecast.answers import Asked, answer_from_log
     from lab.answers.forecast.output import document
     from lab.answers.forecast.words import verdict
 
-    asked = _asked(given)
-    found = answer_from_log(log, asked)
+    def size(text: str | None, option: str) -> int | None:
+        return None if text is None else size_of(text, option)
+
+    found = answer_from_log(recording, Asked(
+        days, risk / 100, seed, pool_name, data_bytes=size(pool, "--pool"),
+        metadata_bytes=size(metadata, "--metadata"), chunk_bytes=size(chunk_size, "--chunk-size"),
+        free_bytes=size(vg_free, "--vg-free")))
     if output is not None:
         make_output_folder(output)
         _write(found, output)
@@ -45,23 +84,12 @@ def answer_log(log: Path, given: Mapping[str, Any], output: Path | None, *, as_j
         raise Inconclusive(verdict(found), remedy="its size is just about at the accepted risk: try a larger --pool")
 
 
-def _asked(given: Mapping[str, Any]) -> Asked:
-    from lab.answers.forecast.answers import Asked
-
-    options: dict[str, Any] = {name: given[name] for name in _NUMBERS if name in given}
-    options |= {field: size_of(given[name], f"--{name.replace('_', '-')}") for name, field in _SIZES.items()
-                if name in given}
-    if "risk" in given:
-        options["risk"] = given["risk"] / 100
-    return Asked(**options)
-
-
 def _write(found: ObservedAnswers, folder: Path) -> None:
     from lab.answers.forecast.chart import observed_chart_png
     from lab.answers.forecast.output import document, ready_files_of
 
     texts = {**ready_files_of(found), "answers.json": json.dumps(document(found), indent=1, allow_nan=False) + "\n"}
-    write_files(folder, texts, observed_chart_png(found))
+    write_answers(folder, texts, observed_chart_png(found))
 
 
 def _print(found: ObservedAnswers) -> None:
