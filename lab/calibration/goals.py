@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.analysis.facts import kind_of, percent
 from lab.calibration.ratios import RateScore
 from lab.calibration.residuals import FLOOR_BYTES, Coverage, Score
 from lab.report.markdown import code
 from lab.text import joined, number, unique
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.model.parameters import Fitted, Parameters
 from lab.model.times.device_time import ServiceTimes
 from lab.text import number, optional
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SERVICE = "service."
 _UNSURE = " ?"
@@ -27,8 +25,6 @@ def fitted_rows(parameters: Parameters) -> list[list[str]]:
 
 def fitted_frame(parameters: Parameters) -> pd.DataFrame:
     """The same with numbers: name, unit, value, low, high, n, identified, reason."""
-    import pandas as pd
-
     return pd.DataFrame([{"name": one.name, "unit": unit_of(one.name), "value": one.value, "low": one.low,
                           "high": one.high, "n": one.n, "identified": one.identified, "reason": one.reason}
                          for one in _growth(parameters)])

@@ -6,15 +6,13 @@ Frames are ``validate.INCREMENT_COLUMNS`` with a column ``run``; a residual is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.analysis.facts import kind_of
 from lab.calibration import residuals as validate
 from lab.calibration.goals import coverage_text, share
 from lab.text import MIB, number, records, unique
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LATE = "late inodes"
 OTHER = "other"
@@ -30,8 +28,6 @@ def with_residuals(rows: pd.DataFrame) -> pd.DataFrame:
     to within one data block, and to less than either.  Inodes were then written back in the one phase instead of the
     other.
     """
-    import pandas as pd
-
     found = rows.assign(kind=[kind_of(str(phase)) for phase in rows["phase"]],
                         residual=rows["simulated"] - rows["measured"])
     found = found.sort_values([*_CELL, "order"], kind="stable")
@@ -92,8 +88,6 @@ COVERAGE_HEAD = ("kind of phase", "in their intervals (95 % range)", "allowance"
 
 def coverage_rows(rows: pd.DataFrame, widths: Mapping[str, float]) -> list[list[str]]:
     """A row a kind of phase and one for all: ``COVERAGE_HEAD``.  ``widths``: by kind, "" for any other."""
-    import pandas as pd
-
     kinds = [kind_of(str(phase)) for phase in rows["phase"]]
     found = [[kind, coverage_text(validate.coverage(pd.DataFrame(rows[[one == kind for one in kinds]]), widths)),
               _width(kind, widths)] for kind in unique(kinds)]

@@ -5,7 +5,8 @@ Frames in are ``validate.INCREMENT_COLUMNS`` unless said otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
+from matplotlib.figure import Figure
 
 from lab.calibration import figures as validation_figures
 from lab.calibration.goals import goal_rows, judge, share
@@ -14,10 +15,6 @@ from lab.calibration.residual_tables import LARGEST_HEAD, largest_rows, with_res
 from lab.calibration.residuals import Coverage, Score
 from lab.report.drawings import Drawing
 from lab.text import MIB
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 
 def phases(rows: pd.DataFrame, cell: str) -> pd.DataFrame:
@@ -54,23 +51,17 @@ def profile(tried: pd.DataFrame, name: str, best: float) -> Drawing:
 
 def largest(rows: pd.DataFrame) -> pd.DataFrame:
     """The largest residuals, in MiB and in data blocks, with their reason class."""
-    import pandas as pd
-
     return pd.DataFrame(largest_rows(rows.assign(run="")), columns=list(LARGEST_HEAD)).drop(columns="run")
 
 
 def goals(score: Score, coverage: Coverage, rates: RateScore, told: str) -> pd.DataFrame:
     """Each goal, what was found in ``told``, over how many, and the verdict."""
-    import pandas as pd
-
     return pd.DataFrame(goal_rows(judge(score, coverage, rates), told),
                         columns=["goal", "wanted", "judged on", "found", "over", "verdict"]).set_index("goal")
 
 
 def against_straight(score: Score) -> pd.DataFrame:
     """Mean relative errors (MAPE) of the model and of the straight line."""
-    import pandas as pd
-
     return pd.DataFrame({"of what one phase adds": [share(score.increment_mape), share(score.straight_increment_mape)],
                          "of the space taken so far": [share(score.occupancy_mape),
                                                        share(score.straight_occupancy_mape)]},

@@ -17,6 +17,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import least_squares, nnls
 
 from lab.calibration.rows import Observation
 from lab.model.times import device_time
@@ -165,8 +167,6 @@ def _told_apart(relative: Matrix) -> tuple[dict[int, str], list[int]]:
 
 def _solve(design: Matrix) -> tuple[Matrix, Matrix | None, Matrix | None, NDArray[np.bool_]]:
     """x of least |ln(design x)|^2 with x >= 0; standard errors, correlations (None without freedom); who is at 0."""
-    from scipy.optimize import least_squares, nnls
-
     def residuals(x: Matrix) -> Matrix:
         return np.asarray(np.log(design @ x), dtype=np.float64)
 
@@ -207,8 +207,6 @@ def _spread(group: Sequence[Observation]) -> tuple[float, float | None, int]:
 
 
 def _parameter(name: str, value: float, error: float | None, freedom: int, *, at_bound: bool) -> Parameter:
-    from scipy import stats
-
     if at_bound:
         return Parameter(name, value, None, None, None, False, "at its bound: the rows fit best with 0")
     if error is None or freedom < 1:
