@@ -147,6 +147,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
+        """The share of the increments that lay in their intervals; NaN of none."""
         return self.covered / self.n if self.n else math.nan
 
 

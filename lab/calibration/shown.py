@@ -13,8 +13,12 @@ from lab.calibration.goals import goal_rows, judge, share
 from lab.calibration.ratios import RateScore
 from lab.calibration.residual_tables import LARGEST_HEAD, largest_rows, with_residuals
 from lab.calibration.residuals import Coverage, Score
+from lab.model.parameters import Fitted, Parameters
 from lab.report.drawings import Drawing
 from lab.text import MIB
+
+SERVICE = "service."
+"""How the names of service times begin among the fitted parameters."""
 
 
 def phases(rows: pd.DataFrame, cell: str) -> pd.DataFrame:
@@ -66,6 +70,35 @@ def against_straight(score: Score) -> pd.DataFrame:
                          "of the space taken so far": [share(score.occupancy_mape),
                                                        share(score.straight_occupancy_mape)]},
                         index=["model", "straight line"])
+
+
+def fitted_frame(parameters: Parameters) -> pd.DataFrame:
+    """A row each for log costs and times: name, unit, value, low, high, n, identified, reason."""
+    return pd.DataFrame([{"name": one.name, "unit": unit_of(one.name), "value": one.value, "low": one.low,
+                          "high": one.high, "n": one.n, "identified": one.identified, "reason": one.reason}
+                         for one in growth_parameters(parameters)])
+
+
+def growth_parameters(parameters: Parameters) -> list[Fitted]:
+    """The fitted parameters that growth depends on: log costs and times, but no service times of fio's operations."""
+    return [one for one in parameters.fitted if not one.name.startswith(SERVICE)]
+
+
+def unit_of(name: str) -> str:
+    """The unit in which a parameter is shown.
+
+    >>> unit_of("log.inode_bytes"), unit_of("timing.start_seconds"), unit_of("copy_seconds_per_byte")
+    ('B', 's', 'ns/B')
+    """
+    if name.startswith("log."):
+        return "B" if name.endswith("_bytes") else "records"
+    if name.endswith("_seconds_per_mib"):
+        return "s/MiB"
+    if name.endswith("_seconds_per_byte"):
+        return "ns/B"
+    if name.endswith("_seconds"):
+        return "s" if name.startswith("timing.") else "µs"
+    return ""
 
 
 def _of_cell(rows: pd.DataFrame, cell: str) -> pd.DataFrame:

@@ -68,6 +68,7 @@ class Residual:
 
     @property
     def ln_ratio(self) -> float:
+        """The logarithm of predicted over measured seconds: above 0 where the fit is slower."""
         return math.log(self.predicted / self.measured)
 
 
@@ -84,12 +85,6 @@ class Fit:
     parameters: tuple[Parameter, ...]
     correlations: tuple[tuple[str, str, float], ...]
     residuals: tuple[Residual, ...]
-    degrees_of_freedom: int
-
-    @property
-    def not_identified(self) -> tuple[Parameter, ...]:
-        """The parameters that the rows do not tell."""
-        return tuple(parameter for parameter in self.parameters if not parameter.identified)
 
 
 def fit_times(observations: Sequence[Observation]) -> tuple[Fit, ...]:
@@ -137,7 +132,7 @@ def _fit(kind: str, target: str, group: Sequence[Observation]) -> Fit:
     residuals = tuple(Residual(observation, metric, value, predicted(times, observation.counts, metric))
                       for observation, metric, value in rows)
     return Fit(kind, target, times, tuple(sorted(parameters, key=lambda found: order.index(found.name))),
-               tuple(pairs), residuals, freedom)
+               tuple(pairs), residuals)
 
 
 def _told_apart(relative: Matrix) -> tuple[dict[int, str], list[int]]:

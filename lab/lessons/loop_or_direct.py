@@ -27,6 +27,7 @@ class Question:
 
     @property
     def told(self) -> str:
+        """The question with the two storages of its ratio."""
         return f"{self.asks}: {self.top} ÷ {self.bottom}"
 
 
