@@ -23,10 +23,10 @@ from validation_sections import (
     ratios_section,
     times_section,
 )
+from validation_tables import hardest_cell
 from written_page import PageFigure, Section, WrittenPage
 
 from lab.calibration import figures as validation_figures
-from lab.calibration import residual_tables as validation_tables
 
 if TYPE_CHECKING:
     pass
@@ -92,7 +92,7 @@ def page_figures(material: Material) -> list[PageFigure]:
     rows = material.growth
     if rows.empty:
         return []
-    hardest = validation_tables.hardest_cell(rows)
+    hardest = hardest_cell(rows)
     name, cell, repetition = (str(hardest[key].iloc[0]) for key in ("run", "cell", "repetition"))
     return [
         PageFigure("validation-increments.png", "What each phase added, simulated against measured, by storage",

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import validation_tables as tables
 from reference_runs import SHOWN
 from validation_material import DESIGNED, EASIER, Material, PageRun, PlacedRun
 from written_page import Section
 
 from lab.analysis.facts import percent
-from lab.calibration import goals as validation_goals
-from lab.calibration import parameter_tables as validation_parameters
-from lab.calibration import ratio_tables as validation_rates
-from lab.calibration import residual_tables as tables
 from lab.calibration import residuals as validate
-from lab.calibration.goals import coverage_text, goal_rows, missed_sentence, share
+from lab.calibration.goals import coverage_text, goal_rows, share
 from lab.calibration.judge import HALF, MOST
 from lab.calibration.ratios import rate_score
+from lab.calibration.residual_tables import LARGEST_HEAD, LATE, largest_rows
 from lab.model.parameters import Parameters, RunRef
 from lab.report import markdown
 from lab.report.markdown import table
@@ -90,7 +88,7 @@ def goals_section(material: Material) -> Section:
     head = ["goal", "wanted", "judged on", "found", "over", "verdict"]
     blocks = [first, table(head, goal_rows(judged, told), words=3), markdown.paragraph([
         _what_judges(designed or material.runs),
-        missed_sentence(judged),
+        tables.missed_sentence(judged),
         "The verdict on the intervals goes by the share itself, not by the range in brackets."])]
     every = [_score_row(f"`{SHOWN}/{one.name}`", material, [one]) for one in material.runs]
     if len(designed) > 1:
@@ -129,7 +127,7 @@ def _straight_text(parameters: Parameters, rows: pd.DataFrame) -> str:
     span = f", here {number(min(rates))} to {number(max(rates))} bytes a byte" if rates else ""
     return ("The *straight line* is what a spreadsheet would say: each phase takes what the application wrote times "
             f"the storage's average in the runs of the fit{span}. It knows no block that is written twice, and gives "
-            f"nothing back. {validation_goals.silent_sentence(rows)}").rstrip()
+            f"nothing back. {tables.silent_sentence(rows)}").rstrip()
 
 
 HISTORY = (
@@ -162,10 +160,10 @@ def kinds_section(material: Material) -> Section:
 def largest_section(material: Material) -> Section:
     rows = material.growth
     blocks = [scope_sentence(material.growth_runs)]
-    if found := tables.largest_rows(rows):
-        blocks += [table(tables.LARGEST_HEAD, found, words=5), markdown.paragraph([
+    if found := largest_rows(rows):
+        blocks += [table(LARGEST_HEAD, found, words=5), markdown.paragraph([
             tables.reason_sentence(rows),
-            f"`{tables.LATE}`: on a thin pool, the residual is cancelled, to within one data block, by that of the "
+            f"`{LATE}`: on a thin pool, the residual is cancelled, to within one data block, by that of the "
             "phase before or after in the same cell: XFS wrote its inodes back in the one and not in the other."])]
     elif len(rows):
         blocks.append("Every increment is equal to the byte.")
@@ -188,12 +186,12 @@ def ratios_section(material: Material) -> Section:
     for one in material.rate_runs:
         if len(material.rate_runs) > 1:
             blocks.append(f"**`{SHOWN}/{one.name}`**")
-        blocks.append(table(validation_rates.RATE_HEAD, validation_rates.rate_rows(one.found.rates), words=4))
+        blocks.append(table(tables.RATE_HEAD, tables.rate_rows(one.found.rates), words=4))
     checks = [check for one in material.rate_runs for check in one.found.rates]
     if checks:
         single = any(check.low is None for check in checks)
         blocks.append(markdown.paragraph([
-            validation_rates.rate_sentence(rate_score(checks)),
+            tables.rate_sentence(rate_score(checks)),
             "Measured ratios below three repetitions have no interval and count as a point." if single else ""]))
     return Section("Bandwidth ratios", blocks)
 
@@ -217,12 +215,12 @@ def times_section(material: Material) -> Section:
 def lacks_section(material: Material) -> Section:
     lacking = sorted({metric for one in material.runs for metric in one.found.not_simulated})
     blocks = [LIMITS.read_text(encoding="utf-8").strip(), lacking_sentence(lacking)]
-    not_told = validation_parameters.not_told_rows(material.parameters)
+    not_told = tables.not_told_rows(material.parameters)
     if not_told:
         blocks += ["Service times that the runs of the fit do not tell, and from which nothing should be read one by "
-                   "one:", table(validation_parameters.NOT_TOLD_HEAD, not_told, words=3)]
+                   "one:", table(tables.NOT_TOLD_HEAD, not_told, words=3)]
     runs = material.designed or material.runs
-    missed = missed_sentence(material.judged(runs)) if runs else ""
+    missed = tables.missed_sentence(material.judged(runs)) if runs else ""
     return Section("What the model lacks", [block for block in (*blocks, missed) if block])
 
 
@@ -230,10 +228,10 @@ def parameters_section(material: Material) -> Section:
     parameters = material.parameters
     return Section("The parameters", [
         "Costs of the log, and times that growth depends on through the clock:",
-        table(validation_parameters.FITTED_HEAD, validation_parameters.fitted_rows(parameters), words=4),
+        table(tables.FITTED_HEAD, tables.fitted_rows(parameters), words=4),
         "Service times of fio's operations. µs are for each operation, ns/B for each byte, *spread* is the standard "
         "deviation of ln(latency); a question mark stands where a value is not identified:",
-        table(validation_parameters.service_head(), validation_parameters.service_rows(parameters))])
+        table(tables.service_head(), tables.service_rows(parameters))])
 
 
 def lacking_sentence(metrics: Sequence[str]) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lab.analysis import stats
 from lab.analysis.facts import percent
 from lab.report import plots
 from lab.text import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BAND = 0.1
 NEAR_MIB = 10.0
@@ -113,8 +111,6 @@ def _band(axes: Axes, edge: float, label: str | None) -> None:
 
 
 def _symmetric_log(axes: Axes, limit: float) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     powers = [10.0**power for power in range(5) if 10.0**power <= limit]
     for set_scale, axis in ((axes.set_xscale, axes.xaxis), (axes.set_yscale, axes.yaxis)):
         set_scale("symlog", linthresh=LINEAR_MIB)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.calibration import residuals as validate
 from lab.calibration import search as calibrate
@@ -29,9 +30,6 @@ from lab.runs.scenario import scenario_of
 from lab.runs.store import Row, Run
 from lab.scenario.scenario import StepsWorkload
 from lab.simulate.runner import simulated_cells
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LARGEST_BLOCKS = 4.0
 
@@ -115,8 +113,6 @@ def loss_profile(runs: Sequence[Run], parameters: Parameters, name: str, values:
 
     ``value``, ``squares`` in data blocks², and ``n`` increments; a row a value.
     """
-    import pandas as pd
-
     loss, known = _loss(runs, parameters), parameters.log.model_dump()
     found = [(value, *loss({**known, name: value})) for value in values]
     return pd.DataFrame(found, columns=["value", "squares", "n"])
@@ -142,8 +138,6 @@ def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool =
 
     Those of other clocks too where somebody is to be told of their simulations: ``clocks``.
     """
-    import pandas as pd
-
     growing, done = [run for run in runs if has_growth(run)], count()
 
     def others(run: Run) -> Sequence[pd.DataFrame]:
@@ -161,8 +155,6 @@ def _speed_spread(runs: Sequence[Run]) -> float:
     0 where no storage was set up twice.
     """
     import numpy as np
-    import pandas as pd
-
     rows = pd.concat([run.measurements for run in runs], ignore_index=True)
     starts = rows[rows["metric"] == "daemon_start"]
     groups = [np.log(part.to_numpy(dtype=float)) for _, part in starts.groupby("storage")["value"] if len(part) > 1]
@@ -212,8 +204,6 @@ def _before_removal(rows: Sequence[Row]) -> float:
 
 
 def _per_byte(runs: Sequence[Run]) -> dict[str, float]:
-    import pandas as pd
-
     frames = [run.measurements for run in runs]
     kinds = {cell: told.storage for run in runs for cell, told in run.manifest.cells.items()}
     return validate.growth_per_byte(pd.concat(frames, ignore_index=True), kinds)

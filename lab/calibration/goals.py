@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from lab.analysis.facts import kind_of, percent
+from lab.analysis.facts import percent
 from lab.calibration.ratios import RateScore
-from lab.calibration.residuals import FLOOR_BYTES, Coverage, Score
-from lab.report.markdown import code
-from lab.text import joined, number, unique
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lab.calibration.residuals import Coverage, Score
+from lab.text import number
 
 
 @dataclass(frozen=True)
@@ -103,31 +98,3 @@ def coverage_text(coverage: Coverage) -> str:
     if not coverage.n:
         return "–"
     return f"{coverage.covered:,} of {coverage.n:,} ({share(coverage.low)} to {share(coverage.high)})"
-
-
-def silent_sentence(rows: pd.DataFrame) -> str:
-    """Of how many growing increments the straight line says 0, for want of a number; empty where of none.
-
-    ``rows``: ``validate.INCREMENT_COLUMNS``.
-    """
-    grown = rows[rows["measured"] >= FLOOR_BYTES]
-    silent = grown[grown["straight"] == 0]
-    if silent.empty:
-        return ""
-    kinds = unique(code(kind_of(str(phase))) for phase in silent["phase"])
-    return (f"Of {len(silent):,} of the {len(grown):,} increments that took at least 1 MiB ({joined(kinds)}) it says "
-            "0, because the run holds no count of what the application wrote there: a careful spreadsheet's error "
-            "would be smaller.")
-
-
-def missed_sentence(judged: Sequence[Judged]) -> str:
-    """Which goals are missed and by how much; that none is; or that nothing was judged."""
-    missed = [f"{one.goal.name}: {one.told}, wanted {one.goal.wanted}, {one.verdict}" for one in judged
-              if one.met is False]
-    open_goals = [one.goal.name for one in judged if one.met is None]
-    told = [f"Missed: {'; '.join(missed)}."] if missed else []
-    if any(one.met for one in judged) and not missed:
-        told.append("No goal that could be judged is missed.")
-    if open_goals:
-        told.append(f"Not judged, for want of data: {'; '.join(open_goals)}.")
-    return " ".join(told)

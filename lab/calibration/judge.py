@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lab.calibration import residuals as validate
 from lab.calibration.ratios import RateCheck, RateScore, rate_checks, rate_score
@@ -18,9 +20,6 @@ from lab.runs.scenario import scenario_of
 from lab.runs.store import Run, table_digest
 from lab.scenario.scenario import Scenario, StepsWorkload
 from lab.simulate.runner import simulated_cells
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HALF, MOST = 0.5, 0.9
 """The shares of a cell's largest growth whose times are compared."""
@@ -73,8 +72,6 @@ def run_validation(parameters: Parameters, runs: Sequence[Run], progress: Progre
     Raises InputError where the parameters were fitted to one of the runs, where a run is simulated itself or has no
     finished cell, and where the model cannot express its scenario.
     """
-    import pandas as pd
-
     for run in runs:
         refuse_used(parameters, run)
         refuse_unmeasured(run)
@@ -125,8 +122,6 @@ def simulated_frames(parameters: Parameters, run: Run, *, growth_only: bool = Fa
     With ``growth_only`` only cells of container steps, with ``first_only`` only the first repetition.  Raises
     InputError where the model cannot express the scenario, and where it failed in every cell.
     """
-    import pandas as pd
-
     scenario = scenario_of(run)
     repetitions = sorted({int(number) for number in run.measurements["repetition"].unique()})
     repetitions = repetitions[:1] if first_only else repetitions

@@ -12,10 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
+from scipy.stats import beta
 
 FLOOR_BYTES = 1024**2
 """Relative errors are taken of increments and occupancies of at least this much; smaller ones are counted apart."""
@@ -40,8 +39,6 @@ def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mappin
     ``low`` and ``high`` are the ends of what the ``ensemble`` gave, simulations like ``simulated`` that differ by their
     clocks; ``unit_bytes`` is a data block for each container.
     """
-    import pandas as pd
-
     ours, theirs = _growth(measured), _growth(simulated)
     both = ours.merge(theirs[[*KEYS, "growth"]], on=KEYS, suffixes=("", "_simulated"))
     written = measured[measured["metric"] == "application_bytes"].set_index(KEYS)["value"].to_dict()
@@ -150,6 +147,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
+        """The share of the increments that lay in their intervals; NaN of none."""
         return self.covered / self.n if self.n else math.nan
 
 
@@ -167,8 +165,6 @@ def half_widths(rows: pd.DataFrame, level: float = LEVEL) -> dict[str, float]:
 
 def _outside(rows: pd.DataFrame) -> pd.Series[float]:
     """How far each increment lies outside its ensemble, in units."""
-    import pandas as pd
-
     below, above = rows["low"] - rows["measured"], rows["measured"] - rows["high"]
     farthest = pd.concat([below, above], axis=1).max(axis=1).clip(lower=0)
     outside: pd.Series[float] = farthest / rows["unit_bytes"]
@@ -188,8 +184,6 @@ def conformal(ordered: Sequence[float], level: float) -> float:
 
 def coverage(rows: pd.DataFrame, widths: Mapping[str, float]) -> Coverage:
     """How many measured increments lie within what the ensemble gave, widened by ``widths``."""
-    from scipy.stats import beta
-
     allowed = _kinds(rows).map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float)
     covered, n = int((_outside(rows) <= allowed + 1e-9).sum()), len(rows)
     low = float(beta.ppf(0.025, covered, n - covered + 1)) if covered else 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.analysis.pace import paces
 from lab.errors import InputError
@@ -20,9 +21,6 @@ from lab.scenario.arms import ARM
 from lab.scenario.phases import phase_name
 from lab.scenario.scenario import FioWorkload, Scenario
 from lab.storages.catalogue import STORAGES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LATENCIES = ("write_latency_mean", "read_latency_mean", "sync_latency_mean")
 METRICS = ("runtime", *LATENCIES)

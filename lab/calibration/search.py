@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from scipy.stats import f
+
 from lab.analysis import stats
 from lab.model.parameters import Fitted
 from lab.runs.raw_timing import Took
@@ -48,8 +50,6 @@ def fit_log(loss: Loss, begin: Mapping[str, int], progress: Progress) -> LogFit:
     best × (1 + F(0.9; 1, n - p) / (n - p)), the limit of a least-squares fit (Seber and Wild, Nonlinear Regression,
     1989, 5.3).  Where the loss is zero at its best, it is the values whose loss is zero as well.
     """
-    from scipy.stats import f
-
     best, known = dict(begin), dict[tuple[int, ...], tuple[float, int]]()
 
     def at(values: Mapping[str, int]) -> tuple[float, int]:

@@ -5,19 +5,20 @@ Frames in are ``validate.INCREMENT_COLUMNS`` unless said otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
+from matplotlib.figure import Figure
 
 from lab.calibration import figures as validation_figures
 from lab.calibration.goals import goal_rows, judge, share
 from lab.calibration.ratios import RateScore
 from lab.calibration.residual_tables import LARGEST_HEAD, largest_rows, with_residuals
 from lab.calibration.residuals import Coverage, Score
+from lab.model.parameters import Fitted, Parameters
 from lab.report.drawings import Drawing
 from lab.text import MIB
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+SERVICE = "service."
+"""How the names of service times begin among the fitted parameters."""
 
 
 def phases(rows: pd.DataFrame, cell: str) -> pd.DataFrame:
@@ -54,27 +55,50 @@ def profile(tried: pd.DataFrame, name: str, best: float) -> Drawing:
 
 def largest(rows: pd.DataFrame) -> pd.DataFrame:
     """The largest residuals, in MiB and in data blocks, with their reason class."""
-    import pandas as pd
-
     return pd.DataFrame(largest_rows(rows.assign(run="")), columns=list(LARGEST_HEAD)).drop(columns="run")
 
 
 def goals(score: Score, coverage: Coverage, rates: RateScore, told: str) -> pd.DataFrame:
     """Each goal, what was found in ``told``, over how many, and the verdict."""
-    import pandas as pd
-
     return pd.DataFrame(goal_rows(judge(score, coverage, rates), told),
                         columns=["goal", "wanted", "judged on", "found", "over", "verdict"]).set_index("goal")
 
 
 def against_straight(score: Score) -> pd.DataFrame:
     """Mean relative errors (MAPE) of the model and of the straight line."""
-    import pandas as pd
-
     return pd.DataFrame({"of what one phase adds": [share(score.increment_mape), share(score.straight_increment_mape)],
                          "of the space taken so far": [share(score.occupancy_mape),
                                                        share(score.straight_occupancy_mape)]},
                         index=["model", "straight line"])
+
+
+def fitted_frame(parameters: Parameters) -> pd.DataFrame:
+    """A row each for log costs and times: name, unit, value, low, high, n, identified, reason."""
+    return pd.DataFrame([{"name": one.name, "unit": unit_of(one.name), "value": one.value, "low": one.low,
+                          "high": one.high, "n": one.n, "identified": one.identified, "reason": one.reason}
+                         for one in growth_parameters(parameters)])
+
+
+def growth_parameters(parameters: Parameters) -> list[Fitted]:
+    """The fitted parameters that growth depends on: log costs and times, but no service times of fio's operations."""
+    return [one for one in parameters.fitted if not one.name.startswith(SERVICE)]
+
+
+def unit_of(name: str) -> str:
+    """The unit in which a parameter is shown.
+
+    >>> unit_of("log.inode_bytes"), unit_of("timing.start_seconds"), unit_of("copy_seconds_per_byte")
+    ('B', 's', 'ns/B')
+    """
+    if name.startswith("log."):
+        return "B" if name.endswith("_bytes") else "records"
+    if name.endswith("_seconds_per_mib"):
+        return "s/MiB"
+    if name.endswith("_seconds_per_byte"):
+        return "ns/B"
+    if name.endswith("_seconds"):
+        return "s" if name.startswith("timing.") else "µs"
+    return ""
 
 
 def _of_cell(rows: pd.DataFrame, cell: str) -> pd.DataFrame:

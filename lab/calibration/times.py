@@ -17,6 +17,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import least_squares, nnls
 
 from lab.calibration.rows import Observation
 from lab.model.times import device_time
@@ -66,6 +68,7 @@ class Residual:
 
     @property
     def ln_ratio(self) -> float:
+        """The logarithm of predicted over measured seconds: above 0 where the fit is slower."""
         return math.log(self.predicted / self.measured)
 
 
@@ -82,12 +85,6 @@ class Fit:
     parameters: tuple[Parameter, ...]
     correlations: tuple[tuple[str, str, float], ...]
     residuals: tuple[Residual, ...]
-    degrees_of_freedom: int
-
-    @property
-    def not_identified(self) -> tuple[Parameter, ...]:
-        """The parameters that the rows do not tell."""
-        return tuple(parameter for parameter in self.parameters if not parameter.identified)
 
 
 def fit_times(observations: Sequence[Observation]) -> tuple[Fit, ...]:
@@ -135,7 +132,7 @@ def _fit(kind: str, target: str, group: Sequence[Observation]) -> Fit:
     residuals = tuple(Residual(observation, metric, value, predicted(times, observation.counts, metric))
                       for observation, metric, value in rows)
     return Fit(kind, target, times, tuple(sorted(parameters, key=lambda found: order.index(found.name))),
-               tuple(pairs), residuals, freedom)
+               tuple(pairs), residuals)
 
 
 def _told_apart(relative: Matrix) -> tuple[dict[int, str], list[int]]:
@@ -165,8 +162,6 @@ def _told_apart(relative: Matrix) -> tuple[dict[int, str], list[int]]:
 
 def _solve(design: Matrix) -> tuple[Matrix, Matrix | None, Matrix | None, NDArray[np.bool_]]:
     """x of least |ln(design x)|^2 with x >= 0; standard errors, correlations (None without freedom); who is at 0."""
-    from scipy.optimize import least_squares, nnls
-
     def residuals(x: Matrix) -> Matrix:
         return np.asarray(np.log(design @ x), dtype=np.float64)
 
@@ -207,8 +202,6 @@ def _spread(group: Sequence[Observation]) -> tuple[float, float | None, int]:
 
 
 def _parameter(name: str, value: float, error: float | None, freedom: int, *, at_bound: bool) -> Parameter:
-    from scipy import stats
-
     if at_bound:
         return Parameter(name, value, None, None, None, False, "at its bound: the rows fit best with 0")
     if error is None or freedom < 1:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 
 from lab.lessons.told import drawing
 from lab.model.pool.thinpool import ThinPool
 from lab.report import plots
 from lab.report.drawings import Drawing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PALETTE = ("#7FB8DE", "#F3A873", "#7FD1B4", "#E5B3CF", "#F3D27F", "#B9A3D0", "#C9B08F", "#BBBBBB")
 """Light shades, on which black numbers can be read."""
@@ -150,8 +150,6 @@ def _panel(axes: Axes, moment: Moment, before: Moment | None, colours: Mapping[s
 
 def _pool_cell(axes: Axes, x: float, y: float, names: Sequence[str], colours: Mapping[str, str]) -> None:
     """One data block, in as many stripes as devices map it."""
-    from matplotlib.patches import Rectangle
-
     if not names:
         return _cell(axes, x, y, "white", edge="#bbbbbb")
     for place, name in enumerate(names):
@@ -163,14 +161,10 @@ def _pool_cell(axes: Axes, x: float, y: float, names: Sequence[str], colours: Ma
 
 def _cell(axes: Axes, x: float, y: float, colour: str, *, edge: str = "#333333", hatch: str = "",
           width: float = 0.8) -> None:
-    from matplotlib.patches import Rectangle
-
     axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=edge, hatch=hatch or None, linewidth=width))
 
 
 def _number(axes: Axes, x: float, y: float, what: int | str, *, pale: bool = False) -> None:
-    from matplotlib.patheffects import withStroke
-
     axes.text(x + 0.5, y + 0.5, str(what), ha="center", va="center", fontsize=8,
               color="#999999" if pale else "black", path_effects=[withStroke(linewidth=2.5, foreground="white")])
 
@@ -180,8 +174,6 @@ def _label(axes: Axes, row: float, name: str) -> None:
 
 
 def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    from matplotlib.patches import Patch
-
     handles = [Patch(facecolor=colour, edgecolor="#333333", label=name) for name, colour in colours.items()]
     handles.append(Patch(facecolor="white", edgecolor="#333333", hatch="////", label="a write goes to a new block"))
     figure.legend(handles=handles, loc="outside lower left", ncols=6, frameon=False)

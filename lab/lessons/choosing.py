@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from lab.analysis.facts import percent
 from lab.analysis.stats import LEVEL, Estimate
@@ -12,9 +14,6 @@ from lab.lessons.figures.forest import Mark, forest
 from lab.lessons.told import NOTHING, drawing, interval_text
 from lab.report.drawings import Drawing
 from lab.text import MIB, joined, number, unique
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Document = Mapping[str, Any]
 """As ``lab.answers.advise.document.document`` makes it."""
@@ -33,8 +32,6 @@ def estimate(told: Mapping[str, Any] | None) -> Estimate | None:
 
 def shares(*documents: Document) -> pd.DataFrame:
     """A row a kind of reads or writes, a column a profile: its share of them all, and whether the run measured it."""
-    import pandas as pd
-
     kinds = unique(str(job["kind"]) for told in documents for job in told["evidence"]["jobs"])
     columns = {told["profile"]["name"]: {job["kind"]: percent(job["weight"]) + ("" if job["measured"] else
                                                                                ", not measured")
@@ -45,8 +42,6 @@ def shares(*documents: Document) -> pd.DataFrame:
 
 def ranking(told: Document, data: str | None = None) -> pd.DataFrame:
     """A row an option, in the order of the advice; ``data``: only those with the data in ``layer`` or ``volume``."""
-    import pandas as pd
-
     rows = [(one["label"], PLACES[one["data"]], f"{one['place']}{'=' if one['shared'] else ''}",
              interval_text(estimate(one["score"])), f"{one['balance']:+d}", one["decided_by"] or NOTHING, _taken(one))
             for one in told["ranking"] if data in (None, one["data"])]
@@ -79,8 +74,6 @@ def jobs(told: Document, label: str, data: str) -> pd.DataFrame:
 
     ``weight`` is a plain share, ``ratio`` NaN where there is none.  Raises KeyError for an option that is not ranked.
     """
-    import pandas as pd
-
     rows = []
     for job in _option(told, label, data)["jobs"]:
         found = estimate(job["to_fastest"])
@@ -136,8 +129,6 @@ def _wrapped(lead: str, text: str) -> list[str]:
 
 def parts(told: Document) -> pd.DataFrame:
     """A row a kind of reads or writes, on the storage in the first place: what a volume makes of it."""
-    import pandas as pd
-
     rows = [(part["kind"], percent(part["weight"]), interval_text(estimate(part["volume_to_layer"])), part["verdict"])
             for part in told["volume"]["parts"]]
     ratio = f"on {told['volume']['label']}: volume ÷ layer (95 % interval)"

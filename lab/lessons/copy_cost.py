@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lab.analysis import stats
 from lab.analysis.comparisons import inverse
@@ -26,9 +26,6 @@ from lab.runs.scenario import scenario_of
 from lab.runs.store import Run
 from lab.scenario.scenario import StepsWorkload, Update
 from lab.text import MIB
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def thornber(writes: int, blocks: int) -> float:
@@ -134,8 +131,6 @@ def updated(run: Run) -> pd.DataFrame:
     ``disk_bytes``: what reached the disk, ``application_bytes`` what the application wrote.
     Raises InputError as ``scenario_of``, and ValueError where the run has no such step.
     """
-    import pandas as pd
-
     workload, step = _update_of(run)
     facts, file_bytes = facts_of(run), image_of(workload).files()[f"data/{step.file}"]
     rows = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from lab.errors import InputError
@@ -16,10 +18,6 @@ from lab.report.drawings import Drawing
 from lab.runs.store import Run
 from lab.text import MIB
 from lab.units import format_bytes, sectors_to_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 FREE = 0
 SHARED_COLOURS = ("#C8C8C8", "#969696", "#505050")
@@ -70,8 +68,6 @@ def mapped_blocks(dump: ThinDump) -> int:
 
 def devices(dump: ThinDump) -> pd.DataFrame:
     """A row a device, in the order in which they were made: what it maps, shares and has for itself, MiB."""
-    import pandas as pd
-
     counts, size = owner_counts(dump), block_bytes(dump)
     rows = []
     for number, thin in sorted(dump.thins.items()):
@@ -103,9 +99,6 @@ def picture(dump: ThinDump, what: str) -> Drawing:
 
 @plots.styled
 def _raster(dump: ThinDump) -> Figure | None:
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Patch
-
     codes = holders(dump)
     if not codes.size:
         return None

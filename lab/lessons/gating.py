@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lab.analysis import stats
 from lab.analysis.verdicts import higher_is_better
@@ -28,9 +28,6 @@ from lab.answers.gate.sides import Comparison, Sides, Values
 from lab.answers.gate.timings import LogSample, log_sample, timings_among
 from lab.lessons.told import interval_text
 from lab.text import metric_words
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def tests_of(sides: Sides, rules: Rules) -> list[LogSample]:
@@ -56,8 +53,6 @@ def test_of(tests: Sequence[LogSample], phase: str, metric: str) -> LogSample:
 
 def noise(tests: Sequence[LogSample]) -> pd.DataFrame:
     """A row a test: how much worse the candidate seems, and how far one pair strays; ``spread``: of the logs."""
-    import pandas as pd
-
     rows = []
     for one in tests:
         spread = float(np.std(one.differences, ddof=1)) if len(one.differences) > 1 else math.nan
@@ -88,8 +83,6 @@ def alarms(tests: Sequence[LogSample], level: float, *, trials: int, seed: int) 
     In each trial the arms of random repetitions change places, in all tests together.  No minimum effect is asked for.
     The intervals of 95 % cover the number of trials.
     """
-    import pandas as pd
-
     how = Resampling.reaching(level / len(tests), seed)
     pairs = [_repetitions(one.comparison) for one in tests]
     every = sorted({repetition for one in pairs for repetition in one})
@@ -115,8 +108,6 @@ def _repetitions(one: Comparison) -> list[int]:
 
 def holm_steps(gate: Gate) -> pd.DataFrame:
     """The gate's timings by their p-values: by how many each is multiplied, and what becomes of it."""
-    import pandas as pd
-
     tested = sorted(_tested(gate), key=lambda row: row.p or 0.0)
     level = gate.rules.alpha_a_look
     return pd.DataFrame([(f"{row.quantity.phase}, {metric_words(row.quantity.metric)}", row.p, len(tested) - place,
@@ -138,8 +129,6 @@ def detectable(tests: Sequence[LogSample], rules: Rules, pairs: Sequence[int], *
 
     At the level that the gate leaves the first of so many tests; NaN where so few pairs find nothing, however large.
     """
-    import pandas as pd
-
     level = rules.alpha_a_look / len(tests)
 
     def found(one: LogSample, n: int) -> float:
@@ -168,8 +157,6 @@ def slowed(sides: Sides, phase: str, metric: str, factor: float) -> Sides:
 
 def timing_rows(gate: Gate) -> pd.DataFrame:
     """The gate's timings as it prints them, the worst first."""
-    import pandas as pd
-
     rows = [shown.line(row) for row in shown.sorted_rows(gate.rows) if row.kind == TIMING]
     return pd.DataFrame(rows, columns=list(shown.HEAD)).drop(columns="cell").set_index("verdict")
 
@@ -182,8 +169,6 @@ def row_of(gate: Gate, phase: str, metric: str) -> Row | None:
 
 def self_test_table(found: SelfTest) -> pd.DataFrame:
     """A row a timing: its own false alarms, and the smallest effect found."""
-    import pandas as pd
-
     return pd.DataFrame(shown.self_test_lines(found), columns=list(shown.SELF_TEST_HEAD)).drop(columns="cell"
                         ).set_index(["phase", "quantity"])
 
@@ -236,8 +221,6 @@ def arms_and_runs(sides: Sides, rules: Rules) -> Both:
 
 def arms_and_runs_table(found: Both) -> pd.DataFrame:
     """A row a test: both effects in %, and how many times as wide the interval of two runs is."""
-    import pandas as pd
-
     rows = [(name, effect_text(arms, n), effect_text(runs, n), _width(runs) / (_width(arms) or math.nan))
             for name, n, arms, runs in found]
     return pd.DataFrame(rows, columns=["timing", "two arms: worse by, %", "two runs: worse by, %",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from lab.analysis import stats
 from lab.lessons.told import drawing, median_text
@@ -20,10 +22,6 @@ from lab.runs.scenario import scenario_of
 from lab.runs.store import Run
 from lab.scenario.scenario import Cell, MachineSpec, StepsWorkload, StorageSpec
 from lab.text import MIB, records
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,6 @@ def storages_of(run: Run, labels: Sequence[str]) -> list[StorageSpec]:
 def layer_costs(spec: StorageSpec, image: ImageContent, pool_disk_bytes: int,
                 parameters: Parameters) -> pd.DataFrame:
     """A row a layer, lowest first: the lengths of its files, and what it costs the storage in the model, MiB."""
-    import pandas as pd
-
     costs = image_costs(spec, pool_disk_bytes, image, parameters.log)
     rows = [(number, len(layer), sum(entry.size_bytes for entry in layer if entry.kind is Kind.FILE) / MIB,
              cost.data_bytes / MIB) for number, (layer, cost) in enumerate(zip(image.layers, costs, strict=True), 1)]
@@ -98,8 +94,6 @@ def started(runs: Sequence[Run], parameters: Parameters) -> pd.DataFrame:
 
     ``measured_bytes`` is the median of the growth, ``simulated_bytes`` the model's, both of all containers together.
     """
-    import pandas as pd
-
     rows = []
     for run in runs:
         table = stats.summarise(run.measurements)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
@@ -14,9 +15,6 @@ from lab.lessons.told import drawing, interval_text, median_text
 from lab.report.drawings import Drawing
 from lab.runs.store import Run
 from lab.text import unique
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Question:
 
     @property
     def told(self) -> str:
+        """The question with the two storages of its ratio."""
         return f"{self.asks}: {self.top} ÷ {self.bottom}"
 
 
@@ -44,8 +43,6 @@ def space(facts: Facts, top: str = LOOP.top, bottom: str = LOOP.bottom) -> pd.Da
     ``difference_blocks`` is the median of (top - bottom) in blocks of the larger of the two; NaN where no repetition
     has both.
     """
-    import pandas as pd
-
     block = max(facts.chunk_bytes(label) or 0 for label in (top, bottom)) or 1
     rows = []
     for phase in [*facts.phases("layer"), ALL_PHASES]:
@@ -58,8 +55,6 @@ def space(facts: Facts, top: str = LOOP.top, bottom: str = LOOP.bottom) -> pd.Da
 
 def space_of(facts: Facts, labels: Sequence[str]) -> pd.DataFrame:
     """A row a phase of the container steps, a column a storage: growth in the layer, MiB."""
-    import pandas as pd
-
     rows = [(phase, *(median_text(facts.found(label, "layer", phase, "storage_growth")) for label in labels))
             for phase in facts.phases("layer")]
     return pd.DataFrame(rows, columns=["phase", *(f"{label}, MiB" for label in labels)]).set_index("phase")
@@ -67,8 +62,6 @@ def space_of(facts: Facts, labels: Sequence[str]) -> pd.DataFrame:
 
 def loop_file(facts: Facts, label: str = "loop-lvm") -> pd.DataFrame:
     """A row a phase: what the pool's data blocks grew by, and what the sparse file below them did on its disk, MiB."""
-    import pandas as pd
-
     rows = [(phase, *(mib_text(facts.found(label, "layer", phase, metric))
                       for metric in ("storage_growth", "loop_growth", "disk_written")))
             for phase in facts.phases("layer")]
@@ -83,8 +76,6 @@ def ratios(run: Run, questions: Sequence[Question] = QUESTIONS, target: str = "l
     (NaN where there is no interval), and the three last ones as text.  In the same repetitions a ratio of geometric
     means is the geometric mean of the ratios: the questions' answers multiply exactly.
     """
-    import pandas as pd
-
     labels = unique(label for question in questions for label in (question.top, question.bottom))
     frame = stats.prepare(run.measurements)
     frame = frame[frame["label"].isin(labels) & (frame["target"] == target) & (frame["value"] > 0)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lab.analysis import stats
@@ -24,9 +25,6 @@ from lab.runs.store import Run
 from lab.simulate.replay import replay_case
 from lab.text import MIB
 from lab.units import METADATA_BLOCK_BYTES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CHUNK_BYTES = 64 * 1024
 PAGE_BYTES = 4096
@@ -47,8 +45,6 @@ def needed_blocks(data_blocks: int, order: Order, seed: int = 0) -> int:
 
 def by_size(sizes: Sequence[int], seed: int) -> pd.DataFrame:
     """A row a pool of so many data blocks that one device fills: the metadata that it needs, and by two rules; MiB."""
-    import pandas as pd
-
     rows = [(size, *(needed_blocks(size, order, seed) * METADATA_BLOCK_BYTES / MIB for order in ORDERS),
              *_rules_mib(size, 1)) for size in sizes]
     return pd.DataFrame(rows, columns=["data blocks", "sequential", "random", "thin_metadata_size", "kernel's rule"]
@@ -65,8 +61,6 @@ def by_containers(data_blocks: int, image_blocks: int, writes: int, counts: Sequ
 
     ``data`` and ``metadata`` are what the pool holds, beside both rules; metadata without the reserve.  Counts rise.
     """
-    import pandas as pd
-
     pool, draw = _roomy(data_blocks, per_block=1), np.random.default_rng(seed)
     _image(pool, image_blocks)
     rows: list[tuple[int, float, float, float, float]] = []
@@ -108,8 +102,6 @@ def fill(data_blocks: int, metadata_bytes: int, image_blocks: int, writes: int, 
     The metadata's share counts the reserve as used, as the kernel shows it.  Raises InputError for metadata too small
     for an empty pool, and ValueError for no writes, which would never fill it.
     """
-    import pandas as pd
-
     if writes < 1:
         raise ValueError(f"writes is {writes}; at least 1 expected")
     pool = ThinPool(PoolConfig(CHUNK_BYTES, data_blocks, metadata_bytes // METADATA_BLOCK_BYTES,
@@ -179,8 +171,6 @@ def recorded(case: Path) -> pd.DataFrame:
 
     NaN where the pool had failed and shows no counts.  Raises ReaderError as ``replay_case`` does.
     """
-    import pandas as pd
-
     rows = []
     for step in replay_case(case).steps:
         expect = step.expect or {}
@@ -201,8 +191,6 @@ def measured(run: Run) -> pd.DataFrame:
 
     Medians over the whole repetitions; the metadata's count holds the reserve, of which ``reserve, %`` tells the share.
     """
-    import pandas as pd
-
     samples = stats.prepare(run.samples)
     rows = []
     for label, cell in storages_of(run.manifest).items():

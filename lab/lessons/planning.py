@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lab.answers.plan import levers, words
 from lab.answers.plan.answers import SHARES_OF_HORIZON, Alert, Chance, Days, Risk, days_of
@@ -24,9 +24,6 @@ from lab.model.fleet.arrivals import DAY_SECONDS
 from lab.model.metadata.data_space import BITMAP_ENTRIES
 from lab.text import MIB, number
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GIB = 1024**3
 
@@ -173,8 +170,6 @@ def _alert(percent: int, raised: Floats, refused: Floats) -> Alert:
 
 def ensembles_table(ensembles: Sequence[Ensemble]) -> pd.DataFrame:
     """A row a plan: what was run."""
-    import pandas as pd
-
     rows = [(one.plan.name, one.plan.storage.label, format_bytes(one.plan.pool.data_bytes), one.plan.horizon_days,
              one.made.seed, one.n, len(one.demands), one.made.lab_version) for one in ensembles]
     return pd.DataFrame(rows, columns=["plan", "storage", "planned size", "days", "seed", "replications", "variants",
@@ -183,8 +178,6 @@ def ensembles_table(ensembles: Sequence[Ensemble]) -> pd.DataFrame:
 
 def answer_table(found: Answer) -> pd.DataFrame:
     """The answer in words, a row a question; intervals of 90 %."""
-    import pandas as pd
-
     one, alert, horizon = found.alert_days, found.alert, found.risks[0].days[-1]
     rows = [(f"the accepted risk of {100 * found.choice.risk:g} % is kept",
              {True: "yes", False: "no", None: "open: too few replications to count it"}[found.holds])]
@@ -207,8 +200,6 @@ def by_lever(ensemble: Ensemble, choice: Choice) -> pd.DataFrame:
 
     ``difference_bytes``: of the data's peak, the mean over pairs of replications.
     """
-    import pandas as pd
-
     planned = next(iter(ensemble.demands.values())).data_bytes[:, -1].tolist()
     rows = []
     for name, demand in ensemble.demands.items():
@@ -224,8 +215,6 @@ def by_lever(ensemble: Ensemble, choice: Choice) -> pd.DataFrame:
 
 def by_risk(ensemble: Ensemble, choice: Choice, risks: Sequence[float]) -> pd.DataFrame:
     """A row an accepted risk: the data size, how it was found, and how many replications would count it."""
-    import pandas as pd
-
     peaks, left = ensemble.demands[choice.variant].data_bytes[:, -1].tolist(), granted_share(ensemble, choice)
     found = [needed(peaks, risk).to(lambda used: used / left) for risk in risks]
     return pd.DataFrame([(100 * one.at_risk, words.interval(one), one.how, one.n, one.replications_to_count)

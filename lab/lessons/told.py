@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from lab.analysis.stats import Estimate
 from lab.report.drawings import Drawing
 from lab.runs.records import whole_repetitions
 from lab.runs.store import Run
 from lab.text import MIB, number, optional
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 NOTHING = "–"
 """Stands where a run has no such number."""
@@ -66,8 +65,6 @@ def median_text(row: Mapping[str, Any] | None, scale: float = MIB) -> str:
 
 def run_table(*runs: Run) -> pd.DataFrame:
     """What was run: a row a run (by its folder) with its scenario, seed, machine and how far it came."""
-    import pandas as pd
-
     rows = []
     for run in runs:
         m = run.manifest

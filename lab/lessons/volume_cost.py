@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
@@ -23,10 +27,6 @@ from lab.scenario.scenario import StorageSpec
 from lab.simulate.runner import simulated_cells
 from lab.text import MIB, records
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
 LAYER, VOLUME, BELOW = "in the layer", "in a volume: the volume", "in a volume: the layers' storage"
 WHERE = ((LAYER, "layer", "storage_growth"), (VOLUME, "volume", "volume_growth"), (BELOW, "volume", "storage_growth"))
 """Where the same work takes space: the target and the metric that tells it."""
@@ -42,8 +42,6 @@ def kept(run: Run, workload: str = "files") -> pd.DataFrame:
 
     The columns that end in ``_bytes`` are medians and the ends of their intervals; NaN where there is none.
     """
-    import pandas as pd
-
     facts = facts_of(run)
     rows = []
     for label in facts.labels:
@@ -73,8 +71,6 @@ def drawn(rows: pd.DataFrame) -> Drawing:
 
 @plots.styled
 def _bars(rows: pd.DataFrame) -> Figure | None:
-    from matplotlib.patches import Patch
-
     if rows.empty:
         return None
     labels = [str(label) for label in rows.index]
@@ -121,8 +117,6 @@ def by_phase(run: Run, label: str, parameters: Parameters, workload: str = "file
 
     ``measured_bytes`` and ``simulated_bytes`` are its growth; the model's is of one repetition.
     """
-    import pandas as pd
-
     facts, cell = facts_of(run), f"{label}.volume.{workload}"
     told = {str(row["phase"]): float(row["value"]) for row in _simulated(run, cell, parameters)
             if row["metric"] == "storage_growth"}
@@ -176,8 +170,6 @@ def _settle(storage: Storage, levels: list[int]) -> None:
 def causes_table(specs: Sequence[StorageSpec], image: ImageContent, pool_disk_bytes: int,
                  parameters: Parameters) -> pd.DataFrame:
     """A row a storage, a column a cause, for one container: MiB, and in data blocks ``<cause>, blocks``."""
-    import pandas as pd
-
     rows = []
     for spec in specs:
         found = causes(spec, image, 1, pool_disk_bytes, parameters)

@@ -234,21 +234,14 @@ def _of_docker(text: str, where: str) -> list[PoolReading]:
             return []
     data, metadata = _docker_space(told, "Data", where), _docker_space(told, "Metadata", where)
     block = told.get("Pool Blocksize")
-    return [PoolReading(
-        pool=printable(told.get("Pool Name", "")).removesuffix("-tpool"),
-        source="docker",
-        data_used_bytes=data.used_bytes,
-        data_total_bytes=data.total_bytes,
-        data_error_bytes=data.error_bytes,
-        data_total_error_bytes=data.total_error_bytes,
-        metadata_used_bytes=metadata.used_bytes,
-        metadata_total_bytes=metadata.total_bytes,
-        metadata_error_bytes=metadata.error_bytes,
-        block_bytes=block_size_bytes(block[:20], where=where) if block else None,
-        data_limit_bytes=data.limit_bytes,
-        metadata_limit_bytes=metadata.limit_bytes,
-        has_reserve=_keeps_reserve(kernel or ""),
-    )]
+    return [PoolReading(pool=printable(told.get("Pool Name", "")).removesuffix("-tpool"), source="docker",
+                        data_used_bytes=data.used_bytes, data_total_bytes=data.total_bytes,
+                        data_error_bytes=data.error_bytes, data_total_error_bytes=data.total_error_bytes,
+                        metadata_used_bytes=metadata.used_bytes, metadata_total_bytes=metadata.total_bytes,
+                        metadata_error_bytes=metadata.error_bytes,
+                        block_bytes=block_size_bytes(block[:20], where=where) if block else None,
+                        data_limit_bytes=data.limit_bytes, metadata_limit_bytes=metadata.limit_bytes,
+                        has_reserve=_keeps_reserve(kernel or ""))]
 
 
 def _told_lines(text: str) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ class Repair:
 
     @property
     def count(self) -> int:
+        """How many lines were repaired so."""
         return len(self.lines)
 
     def __str__(self) -> str:
@@ -63,6 +64,7 @@ class Repairs:
     _details: dict[tuple[RepairKind, str], str] = field(default_factory=dict)
 
     def add(self, kind: RepairKind, what: str, line: int, detail: str = "") -> None:
+        """Notes a line that was repaired; the first detail of its kind and subject is kept."""
         self._lines.setdefault((kind, what), []).append(line)
         self._details.setdefault((kind, what), detail)
 

@@ -98,11 +98,8 @@ def read_blkparse(path: Path, event: str = "Q") -> Iterator[BlockIo]:
                 if item is None:
                     continue
                 if device is not None and item.device != device:
-                    raise ReaderError(
-                        f"device {item.device} after {device}: one device a trace expected",
-                        where=where,
-                        remedy=f"blkparse -i for one device, or grep '^ *{device}'",
-                    )
+                    raise ReaderError(f"device {item.device} after {device}: one device a trace expected", where=where,
+                                      remedy=f"blkparse -i for one device, or grep '^ *{device}'")
                 device = item.device
                 yield item
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -123,13 +120,8 @@ def _item(head: re.Match[bytes], where: str) -> BlockIo | None:
     sectors = int(extent[3])
     if action is None or not sectors:
         return None
-    return BlockIo(
-        device=f"{head[1].decode()},{head[2].decode()}",
-        time_seconds=float(head[5]),
-        action=action,
-        offset_bytes=int(extent[2]) * SECTOR_BYTES,
-        length_bytes=sectors * SECTOR_BYTES,
-    )
+    return BlockIo(device=f"{head[1].decode()},{head[2].decode()}", time_seconds=float(head[5]), action=action,
+                   offset_bytes=int(extent[2]) * SECTOR_BYTES, length_bytes=sectors * SECTOR_BYTES)
 
 
 def _action(rwbs: bytes) -> BlockAction | None:

@@ -98,19 +98,15 @@ def parse_docker_info(text: str, *, name: str = "<docker info>") -> DockerInfo:
         raise ReaderError(f"no storage driver: the daemon did not answer{said}", where=name)
     driver, status = get_text(info, "Driver", name), _driver_status(info.get("DriverStatus"), name)
     warnings = info.get("Warnings") or ()
-    return DockerInfo(
-        driver=driver,
-        server_version=get_text(info, "ServerVersion", name),
-        kernel_version=get_optional_text(info, "KernelVersion", name),
-        operating_system=get_optional_text(info, "OperatingSystem", name),
-        cgroup_version=get_optional_text(info, "CgroupVersion", name),
-        cgroup_driver=get_optional_text(info, "CgroupDriver", name),
-        data_root=get_optional_text(info, "DockerRootDir", name),
-        driver_status=status,
-        devicemapper=_devicemapper(status, name) if driver == "devicemapper" else None,
-        overlay2=_overlay2(status, name) if driver in ("overlay2", "overlay") else None,
-        warnings=tuple(map(str, warnings)) if isinstance(warnings, list | tuple) else (str(warnings),),
-    )
+    return DockerInfo(driver=driver, server_version=get_text(info, "ServerVersion", name),
+                      kernel_version=get_optional_text(info, "KernelVersion", name),
+                      operating_system=get_optional_text(info, "OperatingSystem", name),
+                      cgroup_version=get_optional_text(info, "CgroupVersion", name),
+                      cgroup_driver=get_optional_text(info, "CgroupDriver", name),
+                      data_root=get_optional_text(info, "DockerRootDir", name), driver_status=status,
+                      devicemapper=_devicemapper(status, name) if driver == "devicemapper" else None,
+                      overlay2=_overlay2(status, name) if driver in ("overlay2", "overlay") else None,
+                      warnings=tuple(map(str, warnings)) if isinstance(warnings, list | tuple) else (str(warnings),))
 
 
 def block_size_bytes(text: str, *, where: str | None = None) -> int:
@@ -148,28 +144,26 @@ def _devicemapper(status: Mapping[str, str], where: str) -> DevicemapperStatus:
     deleted = status.get("Deferred Deleted Device Count") or None
     if deleted is not None and not re.fullmatch(r"[0-9]{1,12}", deleted):
         raise ReaderError(f"Deferred Deleted Device Count is {deleted!r}, not a whole number", where=where)
-    return DevicemapperStatus(
-        pool_name=status["Pool Name"],
-        block_size_bytes=block_size_bytes(status["Pool Blocksize"], where=where),
-        base_device_size_bytes=size("Base Device Size"),
-        backing_filesystem=status.get("Backing Filesystem") or None,
-        data_file=status.get("Data file") or None,
-        metadata_file=status.get("Metadata file") or None,
-        data_loop_file=status.get("Data loop file") or None,
-        metadata_loop_file=status.get("Metadata loop file") or None,
-        data_space_used_bytes=size("Data Space Used"),
-        data_space_total_bytes=size("Data Space Total"),
-        data_space_available_bytes=size("Data Space Available"),
-        metadata_space_used_bytes=size("Metadata Space Used"),
-        metadata_space_total_bytes=size("Metadata Space Total"),
-        metadata_space_available_bytes=size("Metadata Space Available"),
-        minimum_free_space_bytes=size("Thin Pool Minimum Free Space"),
-        udev_sync=_flag(status, "Udev Sync Supported", where),
-        deferred_removal=_flag(status, "Deferred Removal Enabled", where),
-        deferred_deletion=_flag(status, "Deferred Deletion Enabled", where),
-        deferred_deleted_devices=None if deleted is None else int(deleted),
-        library_version=status.get("Library Version") or None,
-    )
+    return DevicemapperStatus(pool_name=status["Pool Name"],
+                              block_size_bytes=block_size_bytes(status["Pool Blocksize"], where=where),
+                              base_device_size_bytes=size("Base Device Size"),
+                              backing_filesystem=status.get("Backing Filesystem") or None,
+                              data_file=status.get("Data file") or None,
+                              metadata_file=status.get("Metadata file") or None,
+                              data_loop_file=status.get("Data loop file") or None,
+                              metadata_loop_file=status.get("Metadata loop file") or None,
+                              data_space_used_bytes=size("Data Space Used"),
+                              data_space_total_bytes=size("Data Space Total"),
+                              data_space_available_bytes=size("Data Space Available"),
+                              metadata_space_used_bytes=size("Metadata Space Used"),
+                              metadata_space_total_bytes=size("Metadata Space Total"),
+                              metadata_space_available_bytes=size("Metadata Space Available"),
+                              minimum_free_space_bytes=size("Thin Pool Minimum Free Space"),
+                              udev_sync=_flag(status, "Udev Sync Supported", where),
+                              deferred_removal=_flag(status, "Deferred Removal Enabled", where),
+                              deferred_deletion=_flag(status, "Deferred Deletion Enabled", where),
+                              deferred_deleted_devices=None if deleted is None else int(deleted),
+                              library_version=status.get("Library Version") or None)
 
 
 def _refuse_too_much(what: str, used: int | None, available: int | None, total: int | None, where: str) -> None:
@@ -180,12 +174,10 @@ def _refuse_too_much(what: str, used: int | None, available: int | None, total: 
 
 
 def _overlay2(status: Mapping[str, str], where: str) -> Overlay2Status:
-    return Overlay2Status(
-        backing_filesystem=status.get("Backing Filesystem") or None,
-        supports_d_type=_flag(status, "Supports d_type", where),
-        native_overlay_diff=_flag(status, "Native Overlay Diff", where),
-        userxattr=_flag(status, "userxattr", where),
-    )
+    return Overlay2Status(backing_filesystem=status.get("Backing Filesystem") or None,
+                          supports_d_type=_flag(status, "Supports d_type", where),
+                          native_overlay_diff=_flag(status, "Native Overlay Diff", where),
+                          userxattr=_flag(status, "userxattr", where))
 
 
 def _flag(values: Mapping[str, str], key: str, where: str) -> bool | None:

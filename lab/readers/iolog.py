@@ -140,9 +140,8 @@ def _is_whole(last: bytes) -> bool:
 def _version(head: bytes, where: str) -> int:
     versions = {b"fio version 2 iolog": 2, b"fio version 3 iolog": 3}
     if head not in versions:
-        raise ReaderError(
-            f"begins with {_shown(head)}; 'fio version 2 iolog' or 'fio version 3 iolog' expected", where=where
-        )
+        raise ReaderError(f"begins with {_shown(head)}; 'fio version 2 iolog' or 'fio version 3 iolog' expected",
+                          where=where)
     return versions[head]
 
 
@@ -248,9 +247,8 @@ def _numbers(text: NDArray[np.uint8], begins: NDArray[np.int64], ends: NDArray[n
 # -- any lines -----------------------------------------------------------------------------------------
 
 
-def _one_by_one(
-    block: bytes, version: int, names: list[str], known: dict[bytes, int], path: Path, line: int
-) -> IoBatch:
+def _one_by_one(block: bytes, version: int, names: list[str], known: dict[bytes, int], path: Path,
+                line: int) -> IoBatch:
     files: list[int] = []
     actions: list[int] = []
     numbers: list[tuple[int, int]] = []
@@ -276,14 +274,9 @@ def _one_by_one(
         numbers.append((_number(fields[2], "offset", path, number), _number(fields[3], "length", path, number)))
         times.append(time)
     table = np.array(numbers, np.int64).reshape(len(numbers), 2)
-    return IoBatch(
-        names=names,
-        files=np.array(files, np.int32),
-        actions=np.array(actions, np.uint8),
-        offsets=table[:, 0].copy(),
-        lengths=table[:, 1].copy(),
-        times_us=np.array(times, np.int64) if version == 3 else None,
-    )
+    return IoBatch(names=names, files=np.array(files, np.int32), actions=np.array(actions, np.uint8),
+                   offsets=table[:, 0].copy(), lengths=table[:, 1].copy(),
+                   times_us=np.array(times, np.int64) if version == 3 else None)
 
 
 def _number(text: bytes, what: str, path: Path, line: int) -> int:

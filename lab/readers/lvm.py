@@ -201,16 +201,10 @@ def _free(row: Mapping[str, str], free: str, size: str, where: str) -> int | Non
 
 
 def _volume_group(row: Mapping[str, str], where: str) -> VolumeGroup:
-    return VolumeGroup(
-        name=_required(row, "vg_name", where),
-        attr=_text(row, "vg_attr"),
-        size_bytes=_size(row, "vg_size", where),
-        free_bytes=_free(row, "vg_free", "vg_size", where),
-        extent_size_bytes=_size(row, "vg_extent_size", where),
-        pv_count=_count(row, "pv_count", where),
-        lv_count=_count(row, "lv_count", where),
-        columns=row,
-    )
+    return VolumeGroup(name=_required(row, "vg_name", where), attr=_text(row, "vg_attr"),
+                       size_bytes=_size(row, "vg_size", where), free_bytes=_free(row, "vg_free", "vg_size", where),
+                       extent_size_bytes=_size(row, "vg_extent_size", where), pv_count=_count(row, "pv_count", where),
+                       lv_count=_count(row, "lv_count", where), columns=row)
 
 
 def _text(row: Mapping[str, str], column: str) -> str | None:

@@ -107,28 +107,16 @@ def _disk(fields: list[str], where: str) -> DiskStats:
     write_ms, in_flight, busy_ms, weighted_ms = values[9:13]
     discards = values[13:17] if len(values) >= 17 else None
     flushes = values[17:19] if len(values) >= 19 else None
-    return DiskStats(
-        major=major,
-        minor=minor,
-        name=fields[2],
-        reads=reads,
-        reads_merged=reads_merged,
-        read_bytes=sectors_to_bytes(read_sectors),
-        read_seconds=read_ms / 1000,
-        writes=writes,
-        writes_merged=writes_merged,
-        written_bytes=sectors_to_bytes(written_sectors),
-        write_seconds=write_ms / 1000,
-        in_flight=in_flight,
-        busy_seconds=busy_ms / 1000,
-        weighted_seconds=weighted_ms / 1000,
-        discards=None if discards is None else discards[0],
-        discards_merged=None if discards is None else discards[1],
-        discarded_bytes=None if discards is None else sectors_to_bytes(discards[2]),
-        discard_seconds=None if discards is None else discards[3] / 1000,
-        flushes=None if flushes is None else flushes[0],
-        flush_seconds=None if flushes is None else flushes[1] / 1000,
-    )
+    return DiskStats(major=major, minor=minor, name=fields[2], reads=reads, reads_merged=reads_merged,
+                     read_bytes=sectors_to_bytes(read_sectors), read_seconds=read_ms / 1000, writes=writes,
+                     writes_merged=writes_merged, written_bytes=sectors_to_bytes(written_sectors),
+                     write_seconds=write_ms / 1000, in_flight=in_flight, busy_seconds=busy_ms / 1000,
+                     weighted_seconds=weighted_ms / 1000, discards=None if discards is None else discards[0],
+                     discards_merged=None if discards is None else discards[1],
+                     discarded_bytes=None if discards is None else sectors_to_bytes(discards[2]),
+                     discard_seconds=None if discards is None else discards[3] / 1000,
+                     flushes=None if flushes is None else flushes[0],
+                     flush_seconds=None if flushes is None else flushes[1] / 1000)
 
 
 def _once(table: dict[str, int], key: str, where: str) -> None:

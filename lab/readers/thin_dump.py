@@ -215,9 +215,8 @@ class _Reader:
             self._parser.Parse(part, final)
         except expat.ExpatError as error:
             cut = " (the file is cut off)" if final else ""
-            raise ReaderError(
-                f"is no XML: {expat.ErrorString(error.code)}{cut}", where=f"{self._path}:{error.lineno}"
-            ) from error
+            raise ReaderError(f"is no XML: {expat.ErrorString(error.code)}{cut}",
+                              where=f"{self._path}:{error.lineno}") from error
         return self._items
 
     def _doctype(self, *_: object) -> None:
@@ -251,15 +250,10 @@ class _Reader:
                               where=self.where)
         self._superblock, self._data_blocks = True, blocks
         self._items.append(
-            DumpSuperblock(
-                uuid=attributes.get("uuid", ""),
-                time=self._number(attributes, "time"),
-                transaction=self._number(attributes, "transaction"),
-                data_block_sectors=sectors,
-                data_blocks=blocks,
-                flags=self._number(attributes, "flags", 0),
-                version=self._number(attributes, "version", 2),
-            )
+            DumpSuperblock(uuid=attributes.get("uuid", ""), time=self._number(attributes, "time"),
+                           transaction=self._number(attributes, "transaction"), data_block_sectors=sectors,
+                           data_blocks=blocks, flags=self._number(attributes, "flags", 0),
+                           version=self._number(attributes, "version", 2))
         )
 
     def _start_def(self, attributes: dict[str, str]) -> None:
@@ -285,13 +279,11 @@ class _Reader:
             self._items.append(_Reference(self._device.device_id, shared))
 
     def _start_device(self, attributes: dict[str, str]) -> None:
-        device = DumpDevice(
-            device_id=self._number(attributes, "dev_id"),
-            mapped_blocks=self._number(attributes, "mapped_blocks"),
-            transaction=self._number(attributes, "transaction"),
-            creation_time=self._number(attributes, "creation_time"),
-            snapshot_time=self._number(attributes, "snap_time"),
-        )
+        device = DumpDevice(device_id=self._number(attributes, "dev_id"),
+                            mapped_blocks=self._number(attributes, "mapped_blocks"),
+                            transaction=self._number(attributes, "transaction"),
+                            creation_time=self._number(attributes, "creation_time"),
+                            snapshot_time=self._number(attributes, "snap_time"))
         if device.device_id in self._seen:
             raise ReaderError(f"device {device.device_id} is there twice", where=self.where)
         self._seen.add(device.device_id)
@@ -330,9 +322,8 @@ class _Reader:
             return
         self._left -= blocks
         if self._left < 0:
-            raise ReaderError(
-                f"device {self._device.device_id} maps more than {self._device.mapped_blocks} blocks", where=self.where
-            )
+            raise ReaderError(f"device {self._device.device_id} maps more than {self._device.mapped_blocks} blocks",
+                              where=self.where)
 
     def _end(self, name: str) -> None:
         self._silent_parts = 0
@@ -360,9 +351,8 @@ class _Reader:
         return int(text)
 
 
-def write_thin_dump(
-    file: TextIO, superblock: DumpSuperblock, thins: Iterable[tuple[DumpDevice, Iterable[DumpMapping]]]
-) -> None:
+def write_thin_dump(file: TextIO, superblock: DumpSuperblock,
+                    thins: Iterable[tuple[DumpDevice, Iterable[DumpMapping]]]) -> None:
     """Write XML that thin_restore takes.  Raises ValueError for a uuid that is no plain word."""
     if superblock.uuid and not (superblock.uuid.isascii() and superblock.uuid.replace("-", "").isalnum()):
         raise ValueError(f"uuid {superblock.uuid!r} has characters other than letters, digits and -")

@@ -99,7 +99,7 @@ def test_one_chunk_size_does_not_tell_provisioning_from_allocation() -> None:
 def test_work_that_nobody_did_is_named() -> None:
     fit, = fit_times(rows(TIMES, (64 * KIB, 512 * KIB), 0.05, 1, files=("reference",)))
     assert by_name(fit)["copy_seconds_per_byte"].reason == "no measured job does such work; it stays 0"
-    assert by_name(fit)["copy_seconds_per_byte"] in fit.not_identified
+    assert not by_name(fit)["copy_seconds_per_byte"].identified
 
 
 def test_a_time_of_zero_is_at_its_bound_or_vague() -> None:

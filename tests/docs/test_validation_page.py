@@ -12,22 +12,26 @@ import pytest
 from validation_material import DESIGNED, EASIER, Material, PageRun
 from validation_page import page_figures, page_text, validation_page, write_validation_page
 from validation_sections import LIMITS, lacking_sentence
+from validation_tables import (
+    FITTED_HEAD,
+    coverage_rows,
+    fitted_rows,
+    hardest_cell,
+    kind_rows,
+    missed_sentence,
+    not_told_rows,
+    service_head,
+    service_rows,
+    silent_sentence,
+)
 
 from lab.calibration import figures as validation_figures
 from lab.calibration import residual_tables as tables
 from lab.calibration import residuals as validate
 from lab.calibration import shown as validation_shown
 from lab.calibration.fit import loss_profile
-from lab.calibration.goals import judge, missed_sentence, silent_sentence
+from lab.calibration.goals import judge
 from lab.calibration.judge import RunValidation, run_ref
-from lab.calibration.parameter_tables import (
-    FITTED_HEAD,
-    fitted_frame,
-    fitted_rows,
-    not_told_rows,
-    service_head,
-    service_rows,
-)
 from lab.calibration.ratios import RateCheck, RateScore
 from lab.errors import InputError
 from lab.lessons.checks import runs as run_checks
@@ -255,14 +259,14 @@ def test_the_largest_residuals_come_first_and_those_of_nothing_are_left_out() ->
 
 def test_kinds_of_phases_are_counted_with_their_repetitions() -> None:
     rows = rows_of([phase(0, "write", 60, 60), phase(1, "write#2", 30, 33), phase(2, "remove", -0.5, -0.5)])
-    assert [row[:5] for row in tables.kind_rows(rows.assign(run="r"))] == [
+    assert [row[:5] for row in kind_rows(rows.assign(run="r"))] == [
         ["write", "2", "1 (50.0 %)", "2", "5.00 %"], ["remove", "1", "1 (100 %)", "0", "–"],
         ["all", "3", "2 (66.7 %)", "2", "5.00 %"]]
 
 
 def test_coverage_is_told_by_kind_and_a_kind_that_the_fit_has_not_seen_is_marked() -> None:
     rows = rows_of([phase(0, "write", 60, 60), phase(1, "write#2", 30, 31), phase(2, "remove", -70, -71)])
-    found = tables.coverage_rows(rows, WIDTHS)
+    found = coverage_rows(rows, WIDTHS)
     assert [row[0] for row in found] == ["write", "remove", "all"]
     assert found[0][1].startswith("1 of 2 (")
     assert found[1][1].startswith("1 of 1 (")
@@ -275,11 +279,11 @@ def test_the_hardest_cell_is_that_of_the_largest_residual_in_its_own_order() -> 
                     phase(0, "start", 10, 40, cell="b", repetition=2),
                     phase(1, "write", 10, 10, cell="b", repetition=2),
                     phase(0, "start", 10, 10, cell="b")]).assign(run="r")
-    hardest = tables.hardest_cell(rows)
+    hardest = hardest_cell(rows)
     assert list(hardest["phase"]) == ["start", "write"]
     assert set(hardest["cell"]) == {"b"}
     assert set(hardest["repetition"]) == {2}
-    assert tables.hardest_cell(rows[:0]).empty
+    assert hardest_cell(rows[:0]).empty
 
 
 def test_names_with_a_bar_stay_in_their_cells() -> None:
@@ -308,7 +312,8 @@ def test_what_was_measured_and_is_not_simulated_is_named() -> None:
 
 def test_parameters_are_told_with_their_intervals_and_what_is_open() -> None:
     known = read_parameters(None)
-    assert [row[0] for row in fitted_rows(known)] == [f"`{one}`" for one in fitted_frame(known)["name"]]
+    names = validation_shown.fitted_frame(known)["name"]
+    assert [row[0] for row in fitted_rows(known)] == [f"`{one}`" for one in names]
     assert not any(row[0].startswith("`service") for row in fitted_rows(known))
     small = Parameters(fitted=(Fitted(name="log.inode_bytes", value=110, low=100, high=130, n=7),
                                Fitted(name="timing.mount_share", value=0.3, identified=False, reason="a|b")))

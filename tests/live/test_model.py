@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.model.metadata.metadata import empty_pool_blocks
+from lab.model.metadata.metadata import PoolMetadata
 from lab.readers.thin_dump import read_thin_dump
 from lab.rig.disks import VM_DISKS
 from lab.rig.machine import Machine, put
@@ -165,8 +165,8 @@ def test_the_kernel_does_to_a_fresh_random_program_what_the_model_says(
     document = json.loads(replayed.stdout)
     print(f"metadata at most {document['metadata_error_max_blocks']} blocks off")
     for step in document["steps"]:
-        empty = empty_pool_blocks(program["pool"]["metadata_size_bytes"] // 4096,
-                                  program["pool"]["data_size_bytes"] // program["pool"]["chunk_size_bytes"])
+        empty = PoolMetadata(program["pool"]["metadata_size_bytes"] // 4096,
+                             program["pool"]["data_size_bytes"] // program["pool"]["chunk_size_bytes"]).used_blocks
         expected = step["expect"]["used_metadata_blocks"]
         allowed = max(LEAST_METADATA_ERROR_BLOCKS, METADATA_ERROR_SHARE * (expected - empty))
         assert abs(step["used_metadata_blocks"] - expected) <= allowed, step["title"]

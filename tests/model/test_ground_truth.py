@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.census import census
 
-from lab.model.metadata.metadata import empty_pool_blocks
+from lab.model.metadata.metadata import PoolMetadata
 from lab.model.pool.thinpool import ThinPool
 from lab.readers.thin_dump import read_thin_dump
 from lab.simulate.replay import StepResult, replay_steps
@@ -113,7 +114,7 @@ def test_case(case: str) -> None:
         for path in dumps.get(number, ()):
             compare(path.name, pool)
         if pool.metadata is not None:
-            assert pool.metadata.census().total == pool.metadata.live_blocks, step.title
+            assert census(pool.metadata).total == pool.metadata.live_blocks, step.title
         steps.append(step)
     assert len(steps) == len(load(case)["steps"])
     assert sorted(compared) == sorted((ROOT / case).glob("thin_dump-*.xml.gz"))
@@ -172,4 +173,4 @@ def test_open_transaction(case: str) -> None:
 @pytest.mark.parametrize("row", json.loads((ROOT / "metadata-empty.json").read_text()), ids=lambda row: str(row)[24:80])
 def test_empty_pool(row: dict[str, int]) -> None:
     data_blocks = row["data_size_bytes"] // row["chunk_size_bytes"]
-    assert empty_pool_blocks(row["total_metadata_blocks"], data_blocks) == row["used_metadata_blocks"]
+    assert PoolMetadata(row["total_metadata_blocks"], data_blocks).used_blocks == row["used_metadata_blocks"]

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from helpers.census import census
 from helpers.oracle import Oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -162,7 +163,7 @@ class Program(RuleBasedStateMachine):
     def metadata_agrees(self) -> None:
         for pool in (self.batch, self.single):
             assert pool.metadata is not None
-            assert pool.metadata.census().total == pool.metadata.live_blocks
+            assert census(pool.metadata).total == pool.metadata.live_blocks
         assert self.batch.status_line() == self.single.status_line()
 
 
@@ -199,7 +200,7 @@ def test_large_programs_leave_trees_whole(seed: int) -> None:
                 pool.delete_thin(thin)
             pool.commit()
             assert pool.metadata is not None
-            assert pool.metadata.census().total == pool.metadata.live_blocks
+            assert census(pool.metadata).total == pool.metadata.live_blocks
         assert pools[0].status_line() == pools[1].status_line()
         for device in pools[0].thins:
             np.testing.assert_array_equal(pools[0].thin(device).blocks, pools[1].thin(device).blocks)
@@ -208,7 +209,7 @@ def test_large_programs_leave_trees_whole(seed: int) -> None:
             pool.delete_thin(thin)
         assert pool.used_data_blocks == 0
         assert pool.metadata is not None
-        assert pool.metadata.census().mapping_leaves == 0
+        assert census(pool.metadata).mapping_leaves == 0
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -119,6 +119,7 @@ class Rule(Part):
     remedy: str | None = None
 
     def concerns(self, option: Option) -> bool:
+        """Whether the rule is about the option's storage, and about where its data go."""
         return option.spec.storage in self.storages and self.target in (None, option.target)
 
 
@@ -131,6 +132,7 @@ class Told:
 
     @property
     def open(self) -> bool:
+        """Whether the rule hangs on a fact that the profile leaves out."""
         return bool(self.missing)
 
 

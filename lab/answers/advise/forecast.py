@@ -47,6 +47,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Forecasts:
+    """What the model tells of each option."""
+
     images: tuple[str, ...]
     """The images of the box that stood in for the profile's."""
     by_option: Mapping[Option, Forecast]

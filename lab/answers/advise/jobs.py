@@ -34,6 +34,7 @@ class JobShare:
 
     @property
     def caveat(self) -> str | None:
+        """How the measured job differs from the profile in the size of operations; None where it does not."""
         if self.size_bytes == self.block_bytes:
             return None
         return (f"{self.kind}: the profile's are of {format_bytes(self.size_bytes)}, and {self.phase} has blocks of "

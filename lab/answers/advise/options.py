@@ -43,6 +43,7 @@ class Option:
 
     @property
     def spec(self) -> StorageSpec:
+        """The storage, as a scenario specifies it."""
         return _BY_LABEL[self.label]
 
     @property
@@ -52,6 +53,7 @@ class Option:
 
     @property
     def words(self) -> str:
+        """The option for a sentence, as in ``loop-lvm, data in a volume``."""
         return f"{self.label}, data in {'the layer' if self.target == 'layer' else 'a volume'}"
 
 

@@ -42,6 +42,8 @@ class Statement:
 
 @dataclass(frozen=True)
 class Excluded:
+    """An option, and the rules of the documentation that exclude it."""
+
     option: Option
     rules: tuple[Rule, ...]
 
@@ -77,6 +79,7 @@ class Ranking:
 
     @property
     def first(self) -> tuple[Ranked, ...]:
+        """The options that share the first place."""
         return tuple(one for one in self.ranked if one.place == 1)
 
     @property

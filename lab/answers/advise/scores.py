@@ -37,6 +37,7 @@ class Scores:
 
     @property
     def n(self) -> int:
+        """The number of repetitions behind the scores."""
         return len(self.repetitions)
 
     @property

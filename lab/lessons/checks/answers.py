@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lab.analysis import stats
 from lab.answers.gate.gate import Gate
@@ -25,9 +25,6 @@ from lab.lessons.programs import Step, run_program, small_pool
 from lab.model.metadata.metadata import kernel_rule_bytes
 from lab.readers.thin_dump import ThinDump
 from lab.text import MIB, number
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NO_ANSWER = "No answer yet."
 _SHOWN = 40

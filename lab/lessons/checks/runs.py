@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from lab.analysis import stats
 from lab.analysis.verdicts import leader
 from lab.calibration.residuals import Coverage
 from lab.lessons.checks.answers import graded_number, graded_truth
 from lab.runs.store import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MIB = 1024**2
 

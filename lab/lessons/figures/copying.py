@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lab.lessons.copy_cost import exact_copies, expected_bytes, first_against_second, pages_until, thornber
 from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
@@ -17,11 +20,6 @@ from lab.report.drawings import Drawing
 from lab.runs.store import Run
 from lab.text import MIB
 from lab.units import format_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COPY_UP = "#555555"
 
@@ -78,8 +76,6 @@ def closed_form(file_bytes: int, blocks_bytes: Sequence[int], seeds: Sequence[in
 def deviations(file_bytes: int, blocks_bytes: Sequence[int], writes: Sequence[int],
                seeds: Sequence[int]) -> pd.DataFrame:
     """A row a block size and number of writes: the closed form, and the exact model's mean and standard error."""
-    import pandas as pd
-
     rows = []
     for size in blocks_bytes:
         copies = np.array([exact_copies(file_bytes, size, writes, seed) for seed in seeds], dtype=np.float64)
@@ -93,8 +89,6 @@ def deviations(file_bytes: int, blocks_bytes: Sequence[int], writes: Sequence[in
 
 @plots.styled
 def _closed_form(file_bytes: int, blocks_bytes: Sequence[int], seeds: Sequence[int]) -> Figure:
-    from matplotlib.ticker import FuncFormatter
-
     figure = plots.blank_figure(4.0)
     share, taken = figure.subplots(1, 2)
     pages = blocks_of(file_bytes)
@@ -124,8 +118,6 @@ def _closed_form(file_bytes: int, blocks_bytes: Sequence[int], seeds: Sequence[i
 
 def crossings(files_bytes: Sequence[int], blocks_bytes: Sequence[int], share: float) -> pd.DataFrame:
     """A row a file, a column a block size: the amount rewritten at which block copies take that share of a copy-up."""
-    import pandas as pd
-
     rows = [(format_bytes(size), *(format_bytes(pages_until(size, block, share) * PAGE_BYTES)
                                    for block in blocks_bytes)) for size in files_bytes]
     return pd.DataFrame(rows, columns=["file of", *(f"blocks of {format_bytes(block)}" for block in blocks_bytes)]
@@ -164,8 +156,6 @@ def _costs(files_bytes: Sequence[int], blocks_bytes: Sequence[int]) -> Figure | 
 
 
 def _log_log(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):

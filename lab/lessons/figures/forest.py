@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from lab.analysis.stats import Estimate
 from lab.lessons.told import n_text
 from lab.report import plots
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#5E3C99", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
@@ -69,8 +69,6 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def _log_axis(axes: Axes) -> None:
     """Plain numbers, and enough of them however short the axis is."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     low, high = min(low, 0.9), max(high, 1.12)
@@ -85,8 +83,6 @@ def _log_axis(axes: Axes) -> None:
 
 
 def _legend(figure: Figure, series: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [Line2D([], [], color=COLOURS[number % len(COLOURS)], marker=MARKERS[number % len(MARKERS)],
                       linewidth=1.8, label=name) for number, name in enumerate(series)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), frameon=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lab.analysis import stats
 from lab.answers.gate.effects import Effect, paired_effect
@@ -17,10 +19,6 @@ from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
 from lab.lessons.told import drawing, n_text
 from lab.report import plots
 from lab.report.drawings import Drawing
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 _LEFT, _REACHED, _OBSERVED = "#9DC3E6", "#D55E00", "#000000"
 _BINS = 41
@@ -91,8 +89,6 @@ def detectable(table: pd.DataFrame) -> Drawing:
 
 @plots.styled
 def _detectable(table: pd.DataFrame) -> Figure | None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     if not table.notna().to_numpy().any():
         return None
     figure = plots.blank_figure(4.2)

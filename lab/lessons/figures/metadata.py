@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from lab.lessons.figures.forest import COLOURS, MARKERS
 from lab.lessons.metadata_growth import ORDERS, Filling
 from lab.lessons.told import drawing
 from lab.report import plots
 from lab.report.drawings import Drawing
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 RULES = (("thin_metadata_size", "--"), ("kernel's rule", ":"))
 
@@ -83,8 +81,6 @@ def filling(found: Filling, title: str) -> Drawing:
 
 @plots.styled
 def _filling(found: Filling, title: str) -> Figure:
-    from matplotlib.ticker import MaxNLocator
-
     figure = plots.blank_figure(3.4)
     axes = figure.subplots()
     for number, what in enumerate(("data", "metadata")):
@@ -135,8 +131,6 @@ def _rules(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _plain(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axis.set_minor_formatter(NullFormatter())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lab.answers.plan.answers import LEVEL, Chance
 from lab.answers.plan.fan_chart import BANDS
@@ -16,10 +17,6 @@ from lab.lessons.told import drawing
 from lab.report import plots
 from lab.report.drawings import Drawing
 from lab.text import MIB
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SIZES_DRAWN = 80
 """Of a curve of risks against sizes."""
@@ -71,8 +68,6 @@ def picture(ensemble: Ensemble, found: Answer) -> Figure:
 
 def _panels(rows: int) -> tuple[Figure, list[list[Axes]]]:
     """Two panels a row, at fixed places: so they stay where they are when a slider moves, and are soon drawn."""
-    from matplotlib.figure import Figure
-
     height = _ABOVE_INCHES + rows * _ROW_INCHES + _BELOW_INCHES
     figure = Figure(figsize=(plots.WIDTH_INCHES, height))
     grid = figure.subplots(rows, 2, squeeze=False)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.figure import Figure
+
 from lab.answers.plan.levers import CHUNK
 from lab.answers.plan.precomputed import Ensemble
 from lab.errors import RigError
@@ -21,7 +23,6 @@ from lab.units import format_bytes
 
 if TYPE_CHECKING:
     import ipywidgets
-    from matplotlib.figure import Figure
 
 PICTURE, SIZE = "lab-picture", "lab-size"
 """Classes of the picture and of the data size's slider in the page."""

@@ -27,9 +27,11 @@ class Ext4:
         self._freed_blocks = 0
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of that name."""
         return path in self._lengths or path in self._folders
 
     def make_folders(self, path: str) -> None:
+        """Makes a folder, and all above it that do not exist."""
         if path in self._folders:
             return
         self.make_folders(parent_of(path))
@@ -38,6 +40,7 @@ class Ext4:
         self._enter(path, 1)
 
     def create(self, path: str, size_bytes: int) -> None:
+        """Makes a file, or gives an old one new content, written from start to end."""
         if parent_of(path) not in self._folders:
             raise KeyError(parent_of(path))
         if path in self._lengths:
@@ -47,6 +50,7 @@ class Ext4:
         self._enter(path, 1)
 
     def overwrite(self, path: str, blocks: Iterable[int]) -> None:
+        """Writes whole blocks of a file, in place or into a hole."""
         held, written = self._held[path], set(blocks)
         added = written.difference(held)
         if added:
@@ -55,15 +59,18 @@ class Ext4:
             self._blocks += len(added)
 
     def touch(self, path: str) -> None:
-        pass
+        """Changes nothing that is counted here."""
 
     def held_blocks(self, blocks: int) -> int:
+        """Blocks that a file holds while a program goes on appending to it."""
         return blocks
 
     def size_bytes(self, path: str) -> int:
+        """A file's length."""
         return self._lengths[path]
 
     def remove(self, path: str) -> None:
+        """Removes a file, or a folder with all in it."""
         if path in self._lengths:
             self._unlink(path)
             return
@@ -77,17 +84,19 @@ class Ext4:
             self._enter(folder, -1)
 
     def fsync(self, path: str) -> None:
-        pass
+        """Changes nothing: what lies in the page cache is counted as written."""
 
     def sync(self) -> None:
-        pass
+        """Changes nothing: what lies in the page cache is counted as written."""
 
     def trim(self) -> None:
+        """Discards all free space."""
         self._discard_bytes(self._freed_blocks * BLOCK_BYTES)
         self._freed_blocks = 0
 
     @property
     def used_bytes(self) -> int:
+        """Blocks in use, as statfs counts them, in bytes."""
         return self._blocks * BLOCK_BYTES
 
     def _unlink(self, path: str) -> None:

@@ -120,6 +120,7 @@ class Xfs:
     # -- files ------------------------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of that name."""
         return path in self._nodes
 
     def folders(self) -> list[str]:
@@ -127,9 +128,11 @@ class Xfs:
         return [path for path, node in self._nodes.items() if node.folder]
 
     def size_bytes(self, path: str) -> int:
+        """A file's length."""
         return self._nodes[path].size_bytes
 
     def make_folders(self, path: str) -> None:
+        """Makes a folder, and all above it that do not exist."""
         if path in self._nodes:
             return
         self.make_folders(parent_of(path))
@@ -137,6 +140,7 @@ class Xfs:
         self._add(path, group, folder=True)
 
     def create(self, path: str, size_bytes: int) -> None:
+        """Makes a file, or gives an old one new content, written from start to end."""
         if path in self._nodes:
             self.remove(path)
         node = self._add(path, self._nodes[parent_of(path)].group, folder=False)
@@ -145,6 +149,7 @@ class Xfs:
             self._waiting[path] = range(blocks_of(size_bytes))
 
     def overwrite(self, path: str, blocks: Iterable[int]) -> None:
+        """Writes whole blocks of a file, in place or into a hole."""
         written = set(blocks)
         node = self._nodes[path]
         self._waiting[path] = written.union(self._waiting.get(path, ()))
@@ -152,21 +157,25 @@ class Xfs:
         self._change_inode(node)
 
     def remove(self, path: str) -> None:
+        """Removes a file, or a folder with all in it."""
         below = [other for other in self._nodes if other.startswith(f"{path}/")] if self._nodes[path].folder else []
         for one in sorted(below, key=lambda other: -other.count("/")):
             self._unlink(one)
         self._unlink(path)
 
     def fsync(self, path: str) -> None:
+        """Writes a file's data, and the log."""
         self._flush(path)
         self._force()
 
     def sync(self) -> None:
+        """Writes all data, and the log."""
         for path in list(self._waiting):
             self._flush(path)
         self._force()
 
     def trim(self) -> None:
+        """Discards all free space."""
         self._force()
         for group, space in enumerate(self._space.groups):
             base = group * self.geometry.group_blocks
@@ -181,6 +190,7 @@ class Xfs:
             self._changes.blocks.add(self._nodes[path].cluster)
 
     def held_blocks(self, blocks: int) -> int:
+        """Blocks that a file holds while a program goes on appending to it."""
         return -(-blocks // _PREALLOCATED_BLOCKS) * _PREALLOCATED_BLOCKS
 
     def reflink(self, source: str, path: str) -> None:
@@ -196,6 +206,7 @@ class Xfs:
 
     @property
     def used_bytes(self) -> int:
+        """Blocks in use, as statfs counts them, in bytes."""
         return self.geometry.device_bytes - self._space.free_blocks * BLOCK_BYTES
 
     # -- inodes and folders -----------------------------------------------------------------------------

@@ -36,13 +36,8 @@ class Tree(Generic[S]):
     data blocks gain an owner).
     """
 
-    def __init__(
-        self,
-        space: NodeSpace,
-        leaf_entries: int,
-        copied: Callable[[S, int, int], None] | None = None,
-        inner_entries: int = INTERNAL_ENTRIES,
-    ) -> None:
+    def __init__(self, space: NodeSpace, leaf_entries: int, copied: Callable[[S, int, int], None] | None = None,
+                 inner_entries: int = INTERNAL_ENTRIES) -> None:
         self.space = space
         self.leaf_entries = leaf_entries
         self.inner_entries = inner_entries

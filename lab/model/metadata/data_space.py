@@ -48,6 +48,7 @@ class DataSpace:
         return len(self.counts.keys.keys)
 
     def extend(self, data_blocks: int) -> None:
+        """The device has so many data blocks now: more bitmaps, and counts for the new blocks (``sm_ll_extend``)."""
         for index in range(len(self.bitmaps), -(-data_blocks // BITMAP_ENTRIES)):
             self.bitmaps.append(self._space.new_block())
             self._touched.add(index)

@@ -42,7 +42,6 @@ kernel shows as used.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ from lab.model.metadata.btree_remove import remove
 from lab.model.metadata.data_space import BITMAP_ENTRIES, DataSpace
 from lab.model.metadata.mappings import Mappings, MappingsInProgress, RemovableMappings
 from lab.model.metadata.metadata_space import MetadataFull, MetadataSpace, reserve_blocks
-from lab.model.metadata.nodes import LAST_KEY, Node, count_nodes, max_entries
+from lab.model.metadata.nodes import LAST_KEY, Node, max_entries
 from lab.model.metadata.small_tree import SmallTree
 from lab.storages.metadata_size import kernel_rule_bytes, tool_rule_bytes
 
@@ -60,42 +59,13 @@ MAPPING_VALUE_BYTES, DETAILS_VALUE_BYTES = 8, 24
 """Of a mapping (data block and time) or a tree's root, and of a device's details."""
 
 
-def empty_pool_blocks(metadata_blocks: int, data_blocks: int) -> int:
-    """Metadata blocks that a pool just created shows as used.
-
-    >>> empty_pool_blocks(8192, 16384)
-    829
-    """
-    return PoolMetadata(metadata_blocks, data_blocks).used_blocks
-
-
-@dataclass(frozen=True, slots=True)
-class Census:
-    """Metadata blocks by what they hold.  ``total`` leaves out the reserve."""
-
-    superblock: int
-    metadata_space_map: int
-    data_bitmaps: int
-    data_index: int
-    data_counts: int
-    details: int
-    devices: int
-    mapping_leaves: int
-    mapping_inner: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return (
-            self.superblock + self.metadata_space_map + self.data_bitmaps + self.data_index + self.data_counts
-            + self.details + self.devices + self.mapping_leaves + self.mapping_inner
-        )  # fmt: skip
-
-
 class PoolMetadata:
     """The metadata device of one pool, in blocks of 4 KiB.
 
     Methods raise MetadataFull when the device, its reserve included, has no block left.
+
+    >>> PoolMetadata(8192, 16384).used_blocks
+    829
     """
 
     def __init__(self, metadata_blocks: int, data_blocks: int) -> None:
@@ -141,28 +111,6 @@ class PoolMetadata:
         """More blocks than one mapping can take: two spines with splits, bitmaps, and where a shared leaf is
         copied as much of the tree of counts as its data blocks reach."""
         return 32 + min(2 * max_entries(MAPPING_VALUE_BYTES), self._data.shared_counts // 50 + 4)
-
-    def census(self) -> Census:
-        """What the blocks in use hold now.  Walks all trees."""
-        seen: dict[int, Node] = {}
-        stack = list(self._roots.values())
-        while stack:
-            node = stack.pop()
-            if id(node) not in seen:
-                seen[id(node)] = node
-                stack.extend(node.children or ())
-        inner = sum(node.children is not None for node in seen.values())
-        return Census(
-            superblock=1,
-            metadata_space_map=self.space.count_blocks(),
-            data_bitmaps=len(self._data.bitmaps),
-            data_index=sum(count_nodes(self._data.index.root)),
-            data_counts=sum(count_nodes(self._data.counts.root)),
-            details=sum(count_nodes(self._details.root)),
-            devices=sum(count_nodes(self._devices.root)),
-            mapping_leaves=len(seen) - inner,
-            mapping_inner=inner,
-        )
 
     # -- transactions ---------------------------------------------------------------------------------
 
@@ -220,13 +168,8 @@ class PoolMetadata:
         for index in np.unique(data_blocks // BITMAP_ENTRIES).tolist():
             self._data.touch(index)
 
-    def insert(
-        self,
-        thin: int,
-        virtual_blocks: NDArray[np.int64],
-        old_data_blocks: NDArray[np.int64],
-        mappings: MappingsInProgress,
-    ) -> None:
+    def insert(self, thin: int, virtual_blocks: NDArray[np.int64], old_data_blocks: NDArray[np.int64],
+               mappings: MappingsInProgress) -> None:
         """Map virtual blocks, or map them elsewhere, in this order (``__insert``).
 
         ``old_data_blocks`` are -1 for new mappings; ``mappings`` shows the first ``position`` of them.
@@ -306,9 +249,8 @@ class PoolMetadata:
         self._data.own(mappings.data_in(low, high))
 
 
-def _runs(
-    virtual_blocks: NDArray[np.int64], old_data_blocks: NDArray[np.int64]
-) -> tuple[list[int], list[int], list[int], list[bool]]:
+def _runs(virtual_blocks: NDArray[np.int64],
+          old_data_blocks: NDArray[np.int64]) -> tuple[list[int], list[int], list[int], list[bool]]:
     """Stretches of consecutive virtual blocks, all new or all old: start, end, first block, whether new."""
     new = old_data_blocks < 0
     breaks = (np.diff(virtual_blocks) != 1) | (new[1:] != new[:-1])
@@ -320,10 +262,8 @@ def _runs(
 __all__ = [
     "BITMAP_ENTRIES",
     "LAST_KEY",
-    "Census",
     "MetadataFull",
     "PoolMetadata",
-    "empty_pool_blocks",
     "kernel_rule_bytes",
     "reserve_blocks",
     "tool_rule_bytes",

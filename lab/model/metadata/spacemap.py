@@ -60,10 +60,6 @@ class SpaceMap:
         """Blocks free now, those freed since the last commit included (``sm_disk_get_nr_free``)."""
         return self.blocks - self.used
 
-    def is_used(self, block: int) -> bool:
-        """Whether somebody owns the block now."""
-        return bool(self._bytes[block] & USED_NOW)
-
     def used_mask(self) -> NDArray[np.bool_]:
         """One bool a block: owned now."""
         return (self._state & USED_NOW).astype(np.bool_)

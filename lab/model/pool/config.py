@@ -75,25 +75,14 @@ class PoolConfig:
             raise InputError(f"low_water_blocks is {self.low_water_blocks}; 0 or more expected")
 
     @classmethod
-    def from_sizes(
-        cls,
-        chunk_size_bytes: int,
-        data_size_bytes: int,
-        metadata_size_bytes: int | None = None,
-        features: Sequence[str] = (),
-        low_water_blocks: int = 0,
-    ) -> PoolConfig:
+    def from_sizes(cls, chunk_size_bytes: int, data_size_bytes: int, metadata_size_bytes: int | None = None,
+                   features: Sequence[str] = (), low_water_blocks: int = 0) -> PoolConfig:
         """From sizes in bytes and a table's features.  Raises InputError for an unknown feature."""
         unknown = [feature for feature in features if feature not in FEATURES]
         if unknown:
             raise InputError(f"pool feature {unknown[0]!r} is unknown; {', '.join(FEATURES)} expected")
-        return cls(
-            chunk_size_bytes=chunk_size_bytes,
-            data_blocks=data_size_bytes // max(chunk_size_bytes, 1),
-            metadata_blocks=None if metadata_size_bytes is None else metadata_size_bytes // METADATA_BLOCK_BYTES,
-            skip_block_zeroing="skip_block_zeroing" in features,
-            ignore_discard="ignore_discard" in features,
-            no_discard_passdown="no_discard_passdown" in features,
-            error_if_no_space="error_if_no_space" in features,
-            low_water_blocks=low_water_blocks,
-        )
+        return cls(chunk_size_bytes=chunk_size_bytes, data_blocks=data_size_bytes // max(chunk_size_bytes, 1),
+                   metadata_blocks=None if metadata_size_bytes is None else metadata_size_bytes // METADATA_BLOCK_BYTES,
+                   skip_block_zeroing="skip_block_zeroing" in features, ignore_discard="ignore_discard" in features,
+                   no_discard_passdown="no_discard_passdown" in features,
+                   error_if_no_space="error_if_no_space" in features, low_water_blocks=low_water_blocks)

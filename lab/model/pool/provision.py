@@ -117,9 +117,8 @@ def _count_preparation(pool: PoolState, whole: NDArray[np.bool_], replaced: NDAr
         pool.counters.bytes_zeroed += zeroed * pool.chunk_size_bytes
 
 
-def _insert_mappings(
-    pool: PoolState, thin: ThinDevice, virtual_blocks: BlockArray, new_blocks: BlockArray, old_blocks: BlockArray
-) -> bool:
+def _insert_mappings(pool: PoolState, thin: ThinDevice, virtual_blocks: BlockArray, new_blocks: BlockArray,
+                     old_blocks: BlockArray) -> bool:
     """The mapping tree's part; False where metadata ran out and the pool failed.
 
     ``alloc_data_block`` commits when no metadata is free.  If that does not help the pool is

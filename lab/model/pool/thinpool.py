@@ -289,9 +289,8 @@ class ThinPool(PoolState):
 
     # -- discards -----------------------------------------------------------------------------------
 
-    def discard(
-        self, device_id: int, offset_bytes: int, length_bytes: int, commit_meanwhile: bool = False
-    ) -> str | None:
+    def discard(self, device_id: int, offset_bytes: int, length_bytes: int,
+                commit_meanwhile: bool = False) -> str | None:
         """Discard a range: only whole blocks inside it are unmapped (``get_bio_block_range``).
 
         ``commit_meanwhile`` is for a commit that the kernel makes as soon as the blocks are unmapped, as it

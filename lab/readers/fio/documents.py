@@ -59,18 +59,15 @@ def _why_no_document(first: str) -> str:
     return f"not fio's JSON: it starts with {first[:60]!r}, not with '{{'"
 
 
-def _broken(
-    text: str, start: int, start_line: int, error: json.JSONDecodeError, whole: int, source: str
-) -> ReaderError:
+def _broken(text: str, start: int, start_line: int, error: json.JSONDecodeError, whole: int,
+            source: str) -> ReaderError:
     before = f" ({whole} whole documents before it)" if whole else ""
     rest = text[error.pos :].strip()
     at_end = not rest or error.msg.startswith("Unterminated string") or re.fullmatch(r"[-+.\w]{1,20}", rest)
     if at_end and _open_brackets(text, start):
         last = text.rstrip().count("\n") + 1
-        return ReaderError(
-            f"truncated JSON: the document that starts at line {start_line} is not closed{before}",
-            where=f"{source}:{last}",
-        )
+        return ReaderError(f"truncated JSON: the document that starts at line {start_line} is not closed{before}",
+                           where=f"{source}:{last}")
     found = f", found {rest.splitlines()[0][:60]!r}" if rest else ""
     return ReaderError(f"malformed JSON: {error.msg}{found}{before}", where=f"{source}:{error.lineno}")
 

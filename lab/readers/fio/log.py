@@ -117,9 +117,8 @@ def _log_fields(line: str, where: str) -> list[str]:
                           remedy="fio-histo-log-pctiles.py of fio reads it; the bins of --output-format=json+ have the "
                                  "whole run's")
     if _LOG_LINE.fullmatch(line.strip()) is None:
-        raise ReaderError(
-            f"{line[:80]!r} is not 'milliseconds, value, direction, block size[, offset], priority'", where=where
-        )
+        raise ReaderError(f"{line[:80]!r} is not 'milliseconds, value, direction, block size[, offset], priority'",
+                          where=where)
     fields = line.replace(" ", "").split(",")
     too_large = next((field for field in fields if field.isdigit() and int(field) >= _MOST),
                      fields[1] if int(fields[1]) >= _MOST_KIB else None)

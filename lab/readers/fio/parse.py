@@ -37,15 +37,11 @@ def parse_run(document: Any, messages: tuple[str, ...], where: str, source: str)
     disks = document.get("disk_util", [])
     if not isinstance(disks, list):
         raise ReaderError(f"'disk_util' is {type(disks).__name__}, not a list", where=where)
-    return FioRun(
-        source=source,
-        version=version,
-        timestamp=milliseconds / 1000 if milliseconds is not None else seconds,
-        global_options=global_options,
-        jobs=tuple(_job(job, index, global_options, where, source) for index, job in enumerate(jobs)),
-        disk_util=tuple(disk for told in disks if (disk := _disk(told, where)) is not None),
-        messages=messages,
-    )
+    return FioRun(source=source, version=version,
+                  timestamp=milliseconds / 1000 if milliseconds is not None else seconds, global_options=global_options,
+                  jobs=tuple(_job(job, index, global_options, where, source) for index, job in enumerate(jobs)),
+                  disk_util=tuple(disk for told in disks if (disk := _disk(told, where)) is not None),
+                  messages=messages)
 
 
 def _job(job: Any, index: int, global_options: Mapping[str, str], where: str, source: str) -> FioJob:
@@ -57,23 +53,16 @@ def _job(job: Any, index: int, global_options: Mapping[str, str], where: str, so
         raise ReaderError(f"none of {', '.join(DIRECTIONS)} is told", where=at)
     parsed = {direction: _direction(job, direction, at) for direction in DIRECTIONS if direction in job}
     runtime_ms = get_optional_number(job, "job_runtime", at)
-    return FioJob(
-        name=name,
-        source=source,
-        groupid=get_optional_count(job, "groupid", at),
-        error=get_count(job, "error", at),
-        total_errors=get_optional_count(job, "total_err", at),
-        elapsed_seconds=get_optional_number(job, "elapsed", at),
-        runtime_seconds=runtime_ms / 1000 if runtime_ms is not None else None,
-        options=_options(job, "job options", at),
-        global_options=global_options,
-        directions={direction: stats for direction, stats in parsed.items() if stats is not None},
-        usr_cpu_percent=get_optional_number(job, "usr_cpu", at),
-        sys_cpu_percent=get_optional_number(job, "sys_cpu", at),
-        context_switches=get_optional_count(job, "ctx", at),
-        major_faults=get_optional_count(job, "majf", at),
-        minor_faults=get_optional_count(job, "minf", at),
-    )
+    return FioJob(name=name, source=source, groupid=get_optional_count(job, "groupid", at),
+                  error=get_count(job, "error", at), total_errors=get_optional_count(job, "total_err", at),
+                  elapsed_seconds=get_optional_number(job, "elapsed", at),
+                  runtime_seconds=runtime_ms / 1000 if runtime_ms is not None else None,
+                  options=_options(job, "job options", at), global_options=global_options,
+                  directions={direction: stats for direction, stats in parsed.items() if stats is not None},
+                  usr_cpu_percent=get_optional_number(job, "usr_cpu", at),
+                  sys_cpu_percent=get_optional_number(job, "sys_cpu", at),
+                  context_switches=get_optional_count(job, "ctx", at), major_faults=get_optional_count(job, "majf", at),
+                  minor_faults=get_optional_count(job, "minf", at))
 
 
 def _direction(job: Mapping[str, Any], direction: Direction, at: str) -> DirectionStats | None:
@@ -93,19 +82,11 @@ def _direction(job: Mapping[str, Any], direction: Direction, at: str) -> Directi
         return None
     bandwidth = get_number(told, "bw_bytes", at) if "bw_bytes" in told else get_number(told, "bw", at) * _KIB
     iops = get_number(told, "iops", at)
-    return DirectionStats(
-        direction=direction,
-        total_ios=total_ios,
-        io_bytes=io_bytes,
-        runtime_seconds=runtime / 1000 if runtime else None,
-        bandwidth_bytes_per_second=bandwidth if runtime else None,
-        iops=iops if runtime else None,
-        short_ios=get_optional_count(told, "short_ios", at),
-        dropped_ios=get_optional_count(told, "drop_ios", at),
-        slat=slat,
-        clat=clat,
-        lat=lat,
-    )
+    return DirectionStats(direction=direction, total_ios=total_ios, io_bytes=io_bytes,
+                          runtime_seconds=runtime / 1000 if runtime else None,
+                          bandwidth_bytes_per_second=bandwidth if runtime else None, iops=iops if runtime else None,
+                          short_ios=get_optional_count(told, "short_ios", at),
+                          dropped_ios=get_optional_count(told, "drop_ios", at), slat=slat, clat=clat, lat=lat)
 
 
 def _latency(told: Mapping[str, Any], key: str, at: str) -> Latency | None:
@@ -120,15 +101,9 @@ def _latency(told: Mapping[str, Any], key: str, at: str) -> Latency | None:
     percentiles = _table(values, "percentile", at, most=100)
     percentiles.pop(0.0, None)      # fio 3.0 and 3.1 fill their list up with "0.00": 0
     bins = _table(values, "bins", at, most=_MOST_NS)
-    return Latency(
-        samples=samples,
-        min_seconds=low,
-        max_seconds=high,
-        mean_seconds=mean,
-        stddev_seconds=stddev,
-        percentiles={round(percent / 100, 9): ns / 1e9 for percent, ns in percentiles.items()},
-        bins={ns / 1e9: int(count) for ns, count in bins.items() if count},
-    )
+    return Latency(samples=samples, min_seconds=low, max_seconds=high, mean_seconds=mean, stddev_seconds=stddev,
+                   percentiles={round(percent / 100, 9): ns / 1e9 for percent, ns in percentiles.items()},
+                   bins={ns / 1e9: int(count) for ns, count in bins.items() if count})
 
 
 def _table(values: Mapping[str, Any], key: str, at: str, most: float) -> dict[float, float]:
@@ -151,17 +126,12 @@ def _disk(disk: Any, where: str) -> DiskUtil | None:
     counters = ("read_ios", "write_ios", "read_ticks", "write_ticks", "in_queue")
     if not any(get_number(disk, counter, at) for counter in counters):
         return None
-    return DiskUtil(
-        name=name,
-        read_ios=get_count(disk, "read_ios", at),
-        write_ios=get_count(disk, "write_ios", at),
-        read_merges=get_count(disk, "read_merges", at),
-        write_merges=get_count(disk, "write_merges", at),
-        read_seconds=get_number(disk, "read_ticks", at) / 1000,
-        write_seconds=get_number(disk, "write_ticks", at) / 1000,
-        in_queue_seconds=get_number(disk, "in_queue", at) / 1000,
-        utilisation=get_number(disk, "util", at) / 100,
-    )
+    return DiskUtil(name=name, read_ios=get_count(disk, "read_ios", at), write_ios=get_count(disk, "write_ios", at),
+                    read_merges=get_count(disk, "read_merges", at), write_merges=get_count(disk, "write_merges", at),
+                    read_seconds=get_number(disk, "read_ticks", at) / 1000,
+                    write_seconds=get_number(disk, "write_ticks", at) / 1000,
+                    in_queue_seconds=get_number(disk, "in_queue", at) / 1000,
+                    utilisation=get_number(disk, "util", at) / 100)
 
 
 def _options(values: Mapping[str, Any], key: str, at: str) -> dict[str, str]:

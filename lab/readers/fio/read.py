@@ -15,9 +15,8 @@ from lab.readers.text_file import load_text
 _TEXT = re.compile(r"\n|\{|\A(fio|note): ")
 
 
-def read_fio(
-    path_or_text: str | os.PathLike[str], *, name: str | None = None, allow_job_errors: bool = False
-) -> FioRun:
+def read_fio(path_or_text: str | os.PathLike[str], *, name: str | None = None,
+             allow_job_errors: bool = False) -> FioRun:
     """Reads the one JSON (or json+) document that a run of fio wrote; a gzipped file is taken too.
 
     A string that holds a line feed or ``{``, or is a message of fio, is the text itself; any other is
@@ -26,17 +25,13 @@ def read_fio(
     """
     runs = _runs(path_or_text, name, allow_job_errors)
     if len(runs) > 1:
-        raise ReaderError(
-            f"{len(runs)} JSON documents, one expected: fio was run with --status-interval",
-            where=runs[0].source,
-            remedy="read_fio_intervals reads them all",
-        )
+        raise ReaderError(f"{len(runs)} JSON documents, one expected: fio was run with --status-interval",
+                          where=runs[0].source, remedy="read_fio_intervals reads them all")
     return runs[0]
 
 
-def read_fio_intervals(
-    path_or_text: str | os.PathLike[str], *, name: str | None = None, allow_job_errors: bool = False
-) -> tuple[FioRun, ...]:
+def read_fio_intervals(path_or_text: str | os.PathLike[str], *, name: str | None = None,
+                       allow_job_errors: bool = False) -> tuple[FioRun, ...]:
     """Reads the concatenated documents of ``fio --status-interval``, oldest first.
 
     Each counts from the start of its job, and the last one is the final result.  Raises ReaderError

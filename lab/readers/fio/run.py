@@ -153,11 +153,8 @@ class FioJob:
                 return seconds
         has = ", ".join(f"{printed:g}" for printed in latency.percentiles) or "none"
         what = f"job {self.name!r} {direction} {kind or _default_kind(direction)}"
-        raise ReaderError(
-            f"{what}: percentile {fraction:g} was not printed; printed: {has}",
-            where=self.source,
-            remedy="run fio with --output-format=json+",
-        )
+        raise ReaderError(f"{what}: percentile {fraction:g} was not printed; printed: {has}", where=self.source,
+                          remedy="run fio with --output-format=json+")
 
 
 @dataclass(frozen=True, slots=True)
