@@ -65,6 +65,10 @@ class _Side:
     def growth(self, phases: Sequence[str]) -> float:
         return self.median(lambda r: sum(self.grew[r].get(phase, 0.0) for phase in phases))
 
+    def moved(self, sign: int) -> float:
+        """What all phases that took space took together; with ``sign`` -1 what those that gave back gave."""
+        return self.median(lambda r: sum(max(sign * value, 0.0) for value in self.grew[r].values()))
+
     def written(self, phases: Sequence[str]) -> float:
         return self.median(lambda r: sum(self.wrote.get(r, {}).get(phase, 0.0) for phase in phases))
 
@@ -134,9 +138,7 @@ def _table(sides: Sequence[_Side], phases: Sequence[str]) -> tuple[list[str], li
     largest = max((abs(side.growth(own)) for side in sides for own in kinds.values()), default=1.0) or 1.0
     rows = []
     for side in sides:
-        took = side.median(lambda r, side=side: sum(max(value, 0.0) for value in side.grew[r].values()))
-        gave = side.median(lambda r, side=side: sum(max(-value, 0.0) for value in side.grew[r].values()))
-        each = side.for_each_byte(phases)
+        took, gave, each = side.moved(1), side.moved(-1), side.for_each_byte(phases)
         rows.append([Cell(clean(side.target)), Cell(clean(side.label)),
                      *(_step(side, own, largest) for own in kinds.values()),
                      Cell(amount(took, "B")), Cell(amount(gave, "B"), f"{gave / took:.0%}" if took else ""),
