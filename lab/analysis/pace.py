@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.verdicts import higher_is_better
 from lab.metrics import metric
 from lab.text import records
 
@@ -49,7 +48,7 @@ def pace_of_rows(measurements: pd.DataFrame) -> dict[int, float]:
     times: dict[Hashable, dict[int, float]] = {}
     for row in _timed(records(measurements)):
         seconds = float(row["value"])
-        if higher_is_better(str(row["metric"])) and seconds > 0:
+        if metric(str(row["metric"])).higher_is_better and seconds > 0:
             seconds = 1 / seconds
         times.setdefault(tuple(str(row[word]) for word in _KEY), {})[int(row["repetition"])] = seconds
     return paces(times) if times else {}
@@ -59,7 +58,7 @@ def at_one_pace(measurements: pd.DataFrame) -> pd.DataFrame:
     """The table with its timings as they would be, had every repetition had the earliest one's pace."""
     found = pace_of_rows(measurements)
     factor = [1.0 if not metric(str(name)).paced else
-              found[int(repetition)] if higher_is_better(str(name)) else 1 / found[int(repetition)]
+              found[int(repetition)] if metric(str(name)).higher_is_better else 1 / found[int(repetition)]
               for name, repetition in zip(measurements["metric"], measurements["repetition"], strict=True)]
     return measurements.assign(value=measurements["value"].astype(float) * factor)
 

@@ -20,6 +20,7 @@ from lab.report.comparison_section import overlaid
 from lab.report.drawings import Drawing, all_labels, figures, workloads_of
 from lab.report.findings import DRIFT_LIMIT, findings, machine_sentence, worst_drift
 from lab.report.findings import summary_sentences as summary_sentences
+from lab.report.first_screen import first_screen
 from lab.report.html_text import Html, environment
 from lab.report.tables import Table, matrix, median_tables, ratio_table, storage_table, variation_tables, verdict_table
 from lab.runs.files import make_output_folder, write_output
@@ -46,7 +47,7 @@ def write_report(runs: list[Run], out: Path | None = None) -> Path:
     for index, run in enumerate(runs, 1):
         drawings = figures(run, style)
         _write_figures(run, drawings)
-        sections.append(_section(run, drawings, f"run{index}"))
+        sections.append(_section(run, drawings, f"run{index}", style))
     pairs, notes = pair_runs(runs)
     overlays = [overlaid(pair, style) for pair in pairs]
     for one in overlays:
@@ -73,7 +74,7 @@ def gallery(run: Run) -> Html:
     return Html("\n".join(drawing._repr_html_() for drawing in figures(run)))
 
 
-def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, Any]:
+def _section(run: Run, drawings: Sequence[Drawing], anchor: str, style: dict[str, plots.Style]) -> dict[str, Any]:
     m = run.manifest
     frame = stats.prepare(run.measurements)
     summary = stats.summarise(frame)
@@ -95,7 +96,8 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str) -> dict[str, An
     return {
         "anchor": anchor, "manifest": m, "question": clean(m.scenario.question),
         "machine": clean(machine_sentence(run)),
-        "findings": findings(run), "asked": _asked(run), "workloads": workloads,
+        "first": first_screen(run, frame, style), "findings": findings(run), "asked": _asked(run),
+        "workloads": workloads,
         "setup": median_tables(setup, key=True), "running": [d for d in drawings if not d.workload],
         "model": simulated.parameters_told(m) if m.simulated else None, **_compared(m, frame, summary),
         "storages": storage_table(m), "failed": failed, "drift": None if drift is None else f"{drift:+.3%}",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from lab.analysis import stats
 from lab.scenario.arms import BASELINE
+from lab.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,7 @@ def plain_log(axes: Axes, which: str) -> None:
     low, high = axis.get_view_interval()
     narrow = low > 0 and high / low < 30
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, 6)))
     axis.set_minor_formatter(NullFormatter())
 
 

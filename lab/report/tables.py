@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis import stats
 from lab.analysis.comparisons import GROWTH_FLOOR_BYTES, compare_storages
 from lab.analysis.facts import job_name
-from lab.analysis.verdicts import higher_is_better, verdict
+from lab.analysis.verdicts import verdict
 from lab.metrics import BANDWIDTHS, GROWTHS, SPEEDS, TAIL_LATENCIES, Kind, growth_of, metric
 from lab.runs.records import Manifest
 from lab.scenario.arms import BASELINE, CANDIDATE
@@ -87,7 +87,7 @@ def ratio_table(table: pd.DataFrame, caption: str) -> Table:
         found = stats.estimate(row)
         if found.n == 0:
             continue
-        higher = higher_is_better(str(row["metric"]))
+        higher = metric(str(row["metric"])).higher_is_better
         said = verdict(found, str(row["numerator"]), str(row["denominator"]), higher=higher)
         between = f"{row['numerator']} ÷ {row['denominator']}"
         where = ", ".join(str(row[name]) for name in ("workload", "target", "label")

@@ -74,8 +74,8 @@ def test_the_gated_counts_and_their_tolerances() -> None:
                 "storage_growth_left": 4 * BLOCK, "volume_growth_peak": 0.01 * large,
                 "volume_growth_left": 0.01 * large, "pool_metadata_peak": 0.02 * large,
                 "container_size": 0.01 * large}
-    assert {name: tolerance(Quantity("c", "p", name, "B"), large, BLOCK, rules.Rules())
-            for name in expected} == expected
+    assert expected == {name: tolerance(Quantity("c", "p", name, "B"), large, BLOCK, rules.Rules())
+                        for name in expected}
     assert tolerance(Quantity("c", "p", "pool_metadata_peak", "B"), 0, BLOCK, rules.Rules()) == 16 * KIB
     assert tolerance(Quantity("c", "p", "storage_growth", "B"), 0, 0, rules.Rules()) == 64 * KIB
 
