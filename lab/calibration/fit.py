@@ -125,7 +125,7 @@ def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
 
 def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False,
               clocks: bool = False) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of the cells of container steps, with ``clocks`` those of other clocks too."""
+    """``residuals.INCREMENT_COLUMNS`` of the cells of container steps, with ``clocks`` those of other clocks too."""
     return pd.concat([growth_rows(
         parameters, run, simulated_frames(parameters, run, growth_only=True, first_only=first_only)[0],
         clock_ensemble(parameters, run) if clocks else ()) for run in runs if has_growth(run)], ignore_index=True)
