@@ -46,7 +46,7 @@ class PageRun:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """``validate.INCREMENT_COLUMNS``, and ``run``: the folder's name."""
+        """``residuals.INCREMENT_COLUMNS``, and ``run``: the folder's name."""
         return self.found.rows.assign(run=self.name)
 
 
@@ -89,7 +89,7 @@ class Material:
         return self.parameters.growth_half_widths
 
     def rows(self, runs: Sequence[PageRun]) -> pd.DataFrame:
-        """``validate.INCREMENT_COLUMNS`` and ``run`` of all of these."""
+        """``residuals.INCREMENT_COLUMNS`` and ``run`` of all of these."""
         import pandas as pd
 
         frames = [one.rows for one in runs if len(one.found.rows)]

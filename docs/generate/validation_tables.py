@@ -13,9 +13,9 @@ import pandas as pd
 from lab.analysis.facts import job_name, kind_of
 from lab.calibration import residuals as validate
 from lab.calibration.goals import Judged, coverage_text, share
+from lab.calibration.notebook_views import SERVICE, growth_parameters, unit_of
 from lab.calibration.ratios import RateCheck, RateScore
 from lab.calibration.residual_tables import CELL_KEYS, LATE, OTHER, with_residuals
-from lab.calibration.shown import SERVICE, growth_parameters, unit_of
 from lab.model.parameters import Fitted, Parameters
 from lab.model.times.device_time import ServiceTimes
 from lab.report.markdown import code
@@ -155,7 +155,7 @@ def _with_interval(value: float, low: float | None, high: float | None) -> str:
 def silent_sentence(rows: pd.DataFrame) -> str:
     """Of how many growing increments the straight line says 0, for want of a number; empty where of none.
 
-    ``rows``: ``validate.INCREMENT_COLUMNS``.
+    ``rows``: ``residuals.INCREMENT_COLUMNS``.
     """
     grown = rows[rows["measured"] >= validate.FLOOR_BYTES]
     silent = grown[grown["straight"] == 0]

@@ -1,4 +1,4 @@
-"""Figures of predictions against measurements.  Frames are ``validate.INCREMENT_COLUMNS``; None without data."""
+"""Figures of predictions against measurements.  Frames are ``residuals.INCREMENT_COLUMNS``; None without data."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _loss(runs: Sequence[Run], parameters: Parameters) -> calibrate.Loss:
 
 def _all_rows(runs: Sequence[Run], parameters: Parameters, *, first_only: bool = False,
               clocks: calibrate.Progress | None = None) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of the cells of container steps.
+    """``residuals.INCREMENT_COLUMNS`` of the cells of container steps.
 
     Those of other clocks too where somebody is to be told of their simulations: ``clocks``.
     """

@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class RunValidation:
-    """One run's errors.  ``rows``: ``validate.INCREMENT_COLUMNS``."""
+    """One run's errors.  ``rows``: ``residuals.INCREMENT_COLUMNS``."""
 
     run: str
     question: str
@@ -148,14 +148,14 @@ def clock_ensemble(parameters: Parameters, run: Run, told: Callable[[], None]) -
     for _ in range(ENSEMBLE):
         told()
         speed = math.exp(parameters.speed_spread * float(draw.standard_normal()))
-        timing = parameters.timing.at(speed, float(draw.random()))
+        timing = parameters.timing.scaled(speed, float(draw.random()))
         members.append(simulated_frames(parameters.model_copy(update={"timing": timing}), run, growth_only=True)[0])
     return members
 
 
 def growth_rows(parameters: Parameters, run: Run, simulated: pd.DataFrame,
                 ensemble: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
-    """``validate.INCREMENT_COLUMNS`` of a run's container steps against their simulated measurements.
+    """``residuals.INCREMENT_COLUMNS`` of a run's container steps against their simulated measurements.
 
     fio's jobs are left out: what they take is simply their files, and most of them take nothing.
     """

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from lab.lessons.told import drawing
+from lab.lessons.intervals import drawing
 from lab.model.pool.thinpool import ThinPool
 from lab.report import plots
 from lab.report.drawings import Drawing
@@ -59,7 +59,7 @@ class Moment:
         return sum(len(names) > 1 for names in self.owners)
 
     @property
-    def told(self) -> str:
+    def caption(self) -> str:
         """The title with the counts."""
         free = len(self.owners) - self.used
         text = f"{self.title}: {self.used} of {len(self.owners)} data blocks in use, {self.shared} of them shared"
@@ -84,7 +84,7 @@ def capture(pool: ThinPool, title: str, names: Mapping[int, str] | None = None) 
 
 def picture(*moments: Moment) -> Drawing:
     """The moments below one another, in their order.  Raises ValueError where there is none."""
-    return drawing("block-map", ". ".join(moment.told for moment in moments),
+    return drawing("block-map", ". ".join(moment.caption for moment in moments),
                    "A strip a device: its virtual blocks from left to right, each with the number of the data block "
                    "that it maps. Below, the pool's data blocks in the colours of those who map them. Hatched: a write "
                    "here goes to a new block. Thick frame: allocated since the picture before; cross: freed since.",
@@ -145,7 +145,7 @@ def _panel(axes: Axes, moment: Moment, before: Moment | None, colours: Mapping[s
     axes.set_xlim(-_LABEL_COLUMNS, _COLUMNS + 0.1)
     axes.set_ylim(row + _pool_rows(moment) + 0.1, -0.1)
     axes.set_axis_off()
-    axes.set_title(moment.told, loc="left", fontsize=9.5)
+    axes.set_title(moment.caption, loc="left", fontsize=9.5)
 
 
 def _pool_cell(axes: Axes, x: float, y: float, names: Sequence[str], colours: Mapping[str, str]) -> None:

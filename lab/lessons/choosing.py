@@ -11,7 +11,7 @@ import pandas as pd
 from lab.analysis.facts import percent
 from lab.analysis.stats import LEVEL, Estimate
 from lab.lessons.figures.forest import Mark, forest
-from lab.lessons.told import NOTHING, drawing, interval_text
+from lab.lessons.intervals import NOTHING, drawing, indexed, interval_text
 from lab.report.drawings import Drawing
 from lab.text import MIB, joined, number, unique
 
@@ -78,8 +78,7 @@ def jobs(told: Document, label: str, data: str) -> pd.DataFrame:
     for job in _option(told, label, data)["jobs"]:
         found = estimate(job["to_fastest"])
         rows.append((job["job"], job["weight"], interval_text(found), float("nan") if found is None else found.centre))
-    return pd.DataFrame(rows, columns=["job", "weight", "÷ the highest-scoring (95 % interval)", "ratio"]
-                        ).set_index("job")
+    return indexed(rows, ["job", "weight", "÷ the highest-scoring (95 % interval)", "ratio"])
 
 
 def _option(told: Document, label: str, data: str) -> Mapping[str, Any]:
@@ -116,7 +115,7 @@ def excluded(told: Document) -> str:
     return "\n".join(lines) or "Nothing is excluded."
 
 
-def thin(told: Document) -> str:
+def evidence_gaps(told: Document) -> str:
     """Where the evidence is thin, and the command that would settle it."""
     lines = [line for gap in told["thin"] for line in [*_wrapped("-", gap["says"]), f"    {gap['command']}"]]
     return "\n".join(lines) or "Nothing is left to measure."
@@ -127,12 +126,12 @@ def _wrapped(lead: str, text: str) -> list[str]:
                          break_long_words=False, break_on_hyphens=False)
 
 
-def parts(told: Document) -> pd.DataFrame:
+def volume_parts(told: Document) -> pd.DataFrame:
     """A row a kind of reads or writes, on the storage in the first place: what a volume makes of it."""
     rows = [(part["kind"], percent(part["weight"]), interval_text(estimate(part["volume_to_layer"])), part["verdict"])
             for part in told["volume"]["parts"]]
     ratio = f"on {told['volume']['label']}: volume ÷ layer (95 % interval)"
-    return pd.DataFrame(rows, columns=["kind", "share", ratio, "measured"]).set_index("kind")
+    return indexed(rows, ["kind", "share", ratio, "measured"])
 
 
 def parts_drawn(documents: Sequence[Document]) -> Drawing:

@@ -16,7 +16,7 @@ import pandas as pd
 from lab.analysis import stats
 from lab.analysis.comparisons import inverse
 from lab.analysis.facts import Facts, facts_of
-from lab.lessons.told import interval_of, median_text
+from lab.lessons.intervals import indexed, interval_of, median_text
 from lab.model.filesystems.filesystem import BLOCK_BYTES as PAGE_BYTES
 from lab.model.filesystems.filesystem import blocks_of
 from lab.model.filesystems.xfs import COPY_WINDOW_BLOCKS
@@ -145,10 +145,9 @@ def updated(run: Run) -> pd.DataFrame:
                      expected / MIB, median_text(found["disk_written"]), median_text(found["duration"], 1.0),
                      float(grew["median"]), expected, _number(found["disk_written"]),
                      _number(found["application_bytes"]), *interval_of(grew)))
-    return pd.DataFrame(rows, columns=["storage", "application wrote, MiB", "space taken, MiB", "expected, MiB",
-                                       "written to the disk, MiB", "seconds", "measured_bytes", "expected_bytes",
-                                       "disk_bytes", "application_bytes", "low_bytes", "high_bytes"]
-                        ).set_index("storage")
+    return indexed(rows, ["storage", "application wrote, MiB", "space taken, MiB", "expected, MiB",
+                          "written to the disk, MiB", "seconds", "measured_bytes", "expected_bytes", "disk_bytes",
+                          "application_bytes", "low_bytes", "high_bytes"])
 
 
 def _expected(facts: Facts, label: str, file_bytes: int, amount_bytes: int) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lab.errors import InputError
 from lab.lessons.block_map import PALETTE
-from lab.lessons.told import drawing
+from lab.lessons.intervals import drawing, indexed
 from lab.readers.thin_dump import ThinDump, read_thin_dump
 from lab.report import plots
 from lab.report.drawings import Drawing
@@ -73,8 +73,7 @@ def devices(dump: ThinDump) -> pd.DataFrame:
     for number, thin in sorted(dump.thins.items()):
         mapped, own = thin.data_blocks.size, int(np.count_nonzero(counts[thin.data_blocks] == 1))
         rows.append((f"device {number}", *(blocks * size / MIB for blocks in (mapped, mapped - own, own))))
-    return pd.DataFrame(rows, columns=["device", "maps, MiB", "of it shared, MiB", "of it its own, MiB"]
-                        ).set_index("device")
+    return indexed(rows, ["device", "maps, MiB", "of it shared, MiB", "of it its own, MiB"])
 
 
 def holders(dump: ThinDump) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from lab.answers.gate.rules import TIMINGS, Rules
 from lab.answers.gate.self_test import SelfTest, alarm_rate
 from lab.answers.gate.sides import Comparison, Sides, Values
 from lab.answers.gate.timings import LogSample, log_sample, timings_among
-from lab.lessons.told import interval_text
+from lab.lessons.intervals import indexed, interval_text
 from lab.text import metric_words
 
 
@@ -58,8 +58,7 @@ def noise(tests: Sequence[LogSample]) -> pd.DataFrame:
         spread = float(np.std(one.differences, ddof=1)) if len(one.differences) > 1 else math.nan
         rows.append((name_of(one), effect_text(paired_effect(one.differences), len(one.differences)),
                      100 * math.expm1(spread), spread))
-    return pd.DataFrame(rows, columns=["timing", "candidate worse by, % (95 % interval)", "spread of a pair, %",
-                                       "spread"]).set_index("timing")
+    return indexed(rows, ["timing", "candidate worse by, % (95 % interval)", "spread of a pair, %", "spread"])
 
 
 def effect_text(effect: Effect, n: int) -> str:
@@ -223,8 +222,7 @@ def arms_and_runs_table(found: Both) -> pd.DataFrame:
     """A row a test: both effects in %, and how many times as wide the interval of two runs is."""
     rows = [(name, effect_text(arms, n), effect_text(runs, n), _width(runs) / (_width(arms) or math.nan))
             for name, n, arms, runs in found]
-    return pd.DataFrame(rows, columns=["timing", "two arms: worse by, %", "two runs: worse by, %",
-                                       "interval wider by a factor of"]).set_index("timing")
+    return indexed(rows, ["timing", "two arms: worse by, %", "two runs: worse by, %", "interval wider by a factor of"])
 
 
 def _width(effect: Effect) -> float:

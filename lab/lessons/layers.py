@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lab.analysis import stats
-from lab.lessons.told import drawing, median_text
+from lab.lessons.intervals import drawing, indexed, median_text
 from lab.model.container.footprint import image_costs
 from lab.model.drivers.face import build_storage
 from lab.model.filesystems.image_content import ImageContent, Kind
@@ -85,8 +85,7 @@ def layer_costs(spec: StorageSpec, image: ImageContent, pool_disk_bytes: int,
     costs = image_costs(spec, pool_disk_bytes, image, parameters.log)
     rows = [(number, len(layer), sum(entry.size_bytes for entry in layer if entry.kind is Kind.FILE) / MIB,
              cost.data_bytes / MIB) for number, (layer, cost) in enumerate(zip(image.layers, costs, strict=True), 1)]
-    return pd.DataFrame(rows, columns=["layer", "entries", "its files, MiB", f"cost on {spec.label}, MiB"]
-                        ).set_index("layer")
+    return indexed(rows, ["layer", "entries", "its files, MiB", f"cost on {spec.label}, MiB"])
 
 
 def started(runs: Sequence[Run], parameters: Parameters) -> pd.DataFrame:

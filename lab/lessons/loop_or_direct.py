@@ -11,7 +11,7 @@ from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.facts import ALL_PHASES, FILES, Facts, difference, job_name, mib_text
 from lab.lessons.figures.forest import Mark, forest
-from lab.lessons.told import drawing, interval_text, median_text
+from lab.lessons.intervals import drawing, indexed, interval_text, median_text
 from lab.report.drawings import Drawing
 from lab.runs.store import Run
 from lab.text import unique
@@ -26,7 +26,7 @@ class Question:
     bottom: str
 
     @property
-    def told(self) -> str:
+    def legend(self) -> str:
         """The question with the two storages of its ratio."""
         return f"{self.asks}: {self.top} ÷ {self.bottom}"
 
@@ -49,15 +49,14 @@ def space(facts: Facts, top: str = LOOP.top, bottom: str = LOOP.bottom) -> pd.Da
         found = difference(facts, top, bottom, phase)
         rows.append((phase, *(median_text(facts.found(label, "layer", phase, "storage_growth"))
                               for label in (top, bottom)), interval_text(found, block), found.centre / block))
-    return pd.DataFrame(rows, columns=["phase", f"{top}, MiB", f"{bottom}, MiB", "difference, data blocks",
-                                       "difference_blocks"]).set_index("phase")
+    return indexed(rows, ["phase", f"{top}, MiB", f"{bottom}, MiB", "difference, data blocks", "difference_blocks"])
 
 
 def space_of(facts: Facts, labels: Sequence[str]) -> pd.DataFrame:
     """A row a phase of the container steps, a column a storage: growth in the layer, MiB."""
     rows = [(phase, *(median_text(facts.found(label, "layer", phase, "storage_growth")) for label in labels))
             for phase in facts.phases("layer")]
-    return pd.DataFrame(rows, columns=["phase", *(f"{label}, MiB" for label in labels)]).set_index("phase")
+    return indexed(rows, ["phase", *(f"{label}, MiB" for label in labels)])
 
 
 def loop_file(facts: Facts, label: str = "loop-lvm") -> pd.DataFrame:
@@ -65,8 +64,7 @@ def loop_file(facts: Facts, label: str = "loop-lvm") -> pd.DataFrame:
     rows = [(phase, *(mib_text(facts.found(label, "layer", phase, metric))
                       for metric in ("storage_growth", "loop_growth", "disk_written")))
             for phase in facts.phases("layer")]
-    return pd.DataFrame(rows, columns=["phase", "pool's data blocks", "sparse file", "written to the disk"]
-                        ).set_index("phase")
+    return indexed(rows, ["phase", "pool's data blocks", "sparse file", "written to the disk"])
 
 
 def ratios(run: Run, questions: Sequence[Question] = QUESTIONS, target: str = "layer") -> pd.DataFrame:
@@ -114,7 +112,7 @@ def ratio_of(rows: pd.DataFrame, job: str, asks: str) -> stats.Estimate | None:
 
 def drawn(rows: pd.DataFrame, questions: Sequence[Question] = QUESTIONS) -> Drawing:
     """All ratios, a row a job.  Raises ValueError where there is none."""
-    words = {question.asks: question.told for question in questions}
+    words = {question.asks: question.legend for question in questions}
     marks = [Mark(str(job), words[str(asks)], found) for job, asks in zip(rows["job"], rows["asks"], strict=True)
              if str(asks) in words and (found := ratio_of(rows, str(job), str(asks))) is not None]
     return drawing("loop-or-direct", "Ratios of bandwidth: the loop device, the block size, and both",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lab.analysis import stats
 from lab.analysis.facts import storages_of
-from lab.lessons.told import interval_text
+from lab.lessons.intervals import indexed, interval_text
 from lab.model.drivers.loop_lvm import LOOP_METADATA_BYTES
 from lab.model.metadata.metadata import kernel_rule_bytes, reserve_blocks, tool_rule_bytes
 from lab.model.pool.thinpool import PoolConfig, PoolMode, ThinPool
@@ -47,8 +47,7 @@ def by_size(sizes: Sequence[int], seed: int) -> pd.DataFrame:
     """A row a pool of so many data blocks that one device fills: the metadata that it needs, and by two rules; MiB."""
     rows = [(size, *(needed_blocks(size, order, seed) * METADATA_BLOCK_BYTES / MIB for order in ORDERS),
              *_rules_mib(size, 1)) for size in sizes]
-    return pd.DataFrame(rows, columns=["data blocks", "sequential", "random", "thin_metadata_size", "kernel's rule"]
-                        ).set_index("data blocks")
+    return indexed(rows, ["data blocks", "sequential", "random", "thin_metadata_size", "kernel's rule"])
 
 
 def _rules_mib(data_blocks: int, thins: int) -> tuple[float, float]:
@@ -71,8 +70,7 @@ def by_containers(data_blocks: int, image_blocks: int, writes: int, counts: Sequ
             _container(pool, made, image_blocks, writes, draw)
         rows.append((count, pool.used_data_blocks * CHUNK_BYTES / MIB, _live(pool) * METADATA_BLOCK_BYTES / MIB,
                      *_rules_mib(data_blocks, count + 1)))
-    return pd.DataFrame(rows, columns=["containers", "data", "metadata", "thin_metadata_size", "kernel's rule"]
-                        ).set_index("containers")
+    return indexed(rows, ["containers", "data", "metadata", "thin_metadata_size", "kernel's rule"])
 
 
 @dataclass(frozen=True)
@@ -205,8 +203,7 @@ def measured(run: Run) -> pd.DataFrame:
         rows.append((label, interval_text(stats.median_interval((100 * data / whole).dropna().tolist())),
                      interval_text(stats.median_interval((100 * used / total).tolist())),
                      100 * reserve_blocks(blocks) / blocks, total / MIB))
-    return pd.DataFrame(rows, columns=["storage", "data at most, %", "metadata at most, %", "of it reserve, %",
-                                       "metadata, MiB"]).set_index("storage")
+    return indexed(rows, ["storage", "data at most, %", "metadata at most, %", "of it reserve, %", "metadata, MiB"])
 
 
 def _whole(own: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from lab.answers.plan.ensemble import NEVER
 from lab.answers.plan.host import planned_sizes, reserve_bytes
 from lab.answers.plan.precomputed import Demand, Ensemble, Floats
 from lab.answers.plan.sizing import Needed, needed, size_with_reserve
-from lab.lessons.told import NOTHING
+from lab.lessons.intervals import NOTHING, indexed
 from lab.model.fleet.arrivals import DAY_SECONDS
 from lab.model.metadata.data_space import BITMAP_ENTRIES
 from lab.text import MIB, number
@@ -96,12 +96,12 @@ def answer(ensemble: Ensemble, choice: Choice) -> Answer:
         asked = metadata_asked(ensemble, choice)
         events.append(("metadata full", first_days(asked, days, choice.metadata_bytes)))
         own = asked[:, -1] - reserve_bytes(choice.metadata_bytes)
-        metadata = needed(own.tolist(), choice.risk).to(lambda used: size_with_reserve(used, left))
+        metadata = needed(own.tolist(), choice.risk).converted(lambda used: size_with_reserve(used, left))
     raised = first_days(data, days, choice.alert_percent / 100 * choice.data_bytes)
     return Answer(choice, tuple(_risk(name, when, days) for name, when in events),
                   days_of(f"{choice.alert_percent} % of data", (raised * DAY_SECONDS).tolist()),
                   _alert(choice.alert_percent, raised, refused),
-                  needed(data[:, -1].tolist(), choice.risk).to(lambda used: used / left), metadata)
+                  needed(data[:, -1].tolist(), choice.risk).converted(lambda used: used / left), metadata)
 
 
 def refused_days(ensemble: Ensemble, choice: Choice) -> Floats:
@@ -172,8 +172,7 @@ def ensembles_table(ensembles: Sequence[Ensemble]) -> pd.DataFrame:
     """A row a plan: what was run."""
     rows = [(one.plan.name, one.plan.storage.label, format_bytes(one.plan.pool.data_bytes), one.plan.horizon_days,
              one.made.seed, one.n, len(one.demands), one.made.lab_version) for one in ensembles]
-    return pd.DataFrame(rows, columns=["plan", "storage", "planned size", "days", "seed", "replications", "variants",
-                                       "lab"]).set_index("plan")
+    return indexed(rows, ["plan", "storage", "planned size", "days", "seed", "replications", "variants", "lab"])
 
 
 def answer_table(found: Answer) -> pd.DataFrame:
@@ -192,7 +191,7 @@ def answer_table(found: Answer) -> pd.DataFrame:
              (f"data at the accepted risk, {found.data.how}", words.interval(found.data))]
     if found.metadata is not None:
         rows.append((f"metadata at the accepted risk, {found.metadata.how}", words.interval(found.metadata)))
-    return pd.DataFrame(rows, columns=["question", "answer"]).set_index("question")
+    return indexed(rows, ["question", "answer"])
 
 
 def by_lever(ensemble: Ensemble, choice: Choice) -> pd.DataFrame:
@@ -208,15 +207,14 @@ def by_lever(ensemble: Ensemble, choice: Choice) -> pd.DataFrame:
         metadata = NOTHING if found.metadata is None else number(found.metadata.estimate / MIB)
         rows.append((name, words.change(change), words.interval(found.data), metadata, words.short(found.chance),
                      change.mean))
-    return pd.DataFrame(rows, columns=["variant", "data's peak against the plan", "data at the accepted risk",
-                                       "metadata at the accepted risk, MiB", "refused by the horizon",
-                                       "difference_bytes"]).set_index("variant")
+    return indexed(rows, ["variant", "data's peak against the plan", "data at the accepted risk",
+                          "metadata at the accepted risk, MiB", "refused by the horizon", "difference_bytes"])
 
 
 def by_risk(ensemble: Ensemble, choice: Choice, risks: Sequence[float]) -> pd.DataFrame:
     """A row an accepted risk: the data size, how it was found, and how many replications would count it."""
     peaks, left = ensemble.demands[choice.variant].data_bytes[:, -1].tolist(), granted_share(ensemble, choice)
-    found = [needed(peaks, risk).to(lambda used: used / left) for risk in risks]
+    found = [needed(peaks, risk).converted(lambda used: used / left) for risk in risks]
     return pd.DataFrame([(100 * one.at_risk, words.interval(one), one.how, one.n, one.replications_to_count)
                          for one in found],
                         columns=["accepted risk, %", "data", "how", "replications", "replications to count it"]

@@ -14,7 +14,7 @@ from lab.analysis import stats
 from lab.analysis.comparisons import BANDWIDTHS
 from lab.analysis.facts import KEPT_PHASES, facts_of, job_name
 from lab.lessons.figures.forest import COLOURS, Mark, forest, name_rows
-from lab.lessons.told import NOTHING, drawing, interval_of, median_of, median_text
+from lab.lessons.intervals import NOTHING, drawing, indexed, interval_of, median_of, median_text
 from lab.model.drivers.face import build_storage
 from lab.model.drivers.storage import Storage
 from lab.model.filesystems.image_content import ImageContent
@@ -50,10 +50,9 @@ def kept(run: Run, workload: str = "files") -> pd.DataFrame:
             wrote = facts.found(label, "layer", KEPT_PHASES, "application_bytes", workload)
             rows.append((label, *(median_text(row) for row in (wrote, *found)), *(_centre(row) for row in found),
                          *(end for row in found for end in interval_of(row))))
-    return pd.DataFrame(rows, columns=["storage", "application wrote, MiB", *(f"{where}, MiB" for where, *_ in WHERE),
-                                       *(f"{where}_bytes" for where in _SHORT),
-                                       *(f"{where}_{end}_bytes" for where in _SHORT for end in ("low", "high"))]
-                        ).set_index("storage")
+    return indexed(rows, ["storage", "application wrote, MiB", *(f"{where}, MiB" for where, *_ in WHERE),
+                          *(f"{where}_bytes" for where in _SHORT),
+                          *(f"{where}_{end}_bytes" for where in _SHORT for end in ("low", "high"))])
 
 
 def _centre(row: dict[str, Any] | None) -> float:
@@ -127,8 +126,7 @@ def by_phase(run: Run, label: str, parameters: Parameters, workload: str = "file
             model = told.get(phase, float("nan"))
             rows.append((phase, median_text(row), f"{model / MIB:.3g}" if phase in told else NOTHING,
                          float(row["median"]), model))
-    return pd.DataFrame(rows, columns=["phase", "measured, MiB", "simulated, MiB", "measured_bytes", "simulated_bytes"]
-                        ).set_index("phase")
+    return indexed(rows, ["phase", "measured, MiB", "simulated, MiB", "measured_bytes", "simulated_bytes"])
 
 
 def _simulated(run: Run, cell: str, parameters: Parameters) -> Iterator[dict[str, Any]]:
@@ -176,8 +174,7 @@ def causes_table(specs: Sequence[StorageSpec], image: ImageContent, pool_disk_by
         block = spec.chunk_size_bytes or 1
         rows.append((spec.label, *(value / MIB for value in found.values()),
                      *(value // block for value in found.values())))
-    return pd.DataFrame(rows, columns=["storage", *(f"{cause}, MiB" for cause in CAUSES),
-                                       *(f"{cause}, blocks" for cause in CAUSES)]).set_index("storage")
+    return indexed(rows, ["storage", *(f"{cause}, MiB" for cause in CAUSES), *(f"{cause}, blocks" for cause in CAUSES)])
 
 
 def causes_drawn(table: pd.DataFrame) -> Drawing:

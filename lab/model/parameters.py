@@ -72,7 +72,7 @@ class Timing(_Part):
     sync_seconds: Seconds = 0.04
     """Of one ``sync``."""
 
-    def at(self, speed: float, mount_share: float) -> Timing:
+    def scaled(self, speed: float, mount_share: float) -> Timing:
         """The same on a machine on which all takes ``speed`` times as long."""
         seconds = {name: value * speed for name, value in self.model_dump(exclude={"mount_share"}).items()}
         return Timing(mount_share=mount_share, **seconds)

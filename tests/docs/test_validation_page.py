@@ -26,9 +26,9 @@ from validation_tables import (
 )
 
 from lab.calibration import figures as validation_figures
+from lab.calibration import notebook_views as validation_views
 from lab.calibration import residual_tables as tables
 from lab.calibration import residuals as validate
-from lab.calibration import shown as validation_shown
 from lab.calibration.fit import loss_profile
 from lab.calibration.goals import judge
 from lab.calibration.judge import RunValidation, run_ref
@@ -312,7 +312,7 @@ def test_what_was_measured_and_is_not_simulated_is_named() -> None:
 
 def test_parameters_are_told_with_their_intervals_and_what_is_open() -> None:
     known = read_parameters(None)
-    names = validation_shown.fitted_frame(known)["name"]
+    names = validation_views.fitted_frame(known)["name"]
     assert [row[0] for row in fitted_rows(known)] == [f"`{one}`" for one in names]
     assert not any(row[0].startswith("`service") for row in fitted_rows(known))
     small = Parameters(fitted=(Fitted(name="log.inode_bytes", value=110, low=100, high=130, n=7),
@@ -350,13 +350,13 @@ def test_figures_are_drawn_of_any_rows_and_of_none() -> None:
 
 
 def test_a_notebook_shows_one_cell_and_names_those_that_there_are() -> None:
-    shown = validation_shown.phases(BAD, "direct-lvm.layer.files")
+    shown = validation_views.phases(BAD, "direct-lvm.layer.files")
     assert list(shown["residual_blocks"]) == [4.0, 20.0, -20.0]
     assert list(shown.index) == ["start", "write", "remove"]
-    assert list(validation_shown.largest(BAD)["phase"]) == ["write", "remove", "start"]
-    assert validation_shown.overlay(BAD, "direct-lvm.layer.files").alt.endswith("direct-lvm.layer.files")
+    assert list(validation_views.largest(BAD)["phase"]) == ["write", "remove", "start"]
+    assert validation_views.overlay(BAD, "direct-lvm.layer.files").alt.endswith("direct-lvm.layer.files")
     with pytest.raises(ValueError, match=r"no cell 'x'; there are direct-lvm\.layer\.files"):
-        validation_shown.overlay(BAD, "x")
+        validation_views.overlay(BAD, "x")
 
 
 def test_the_profile_of_a_log_cost_has_a_row_a_value() -> None:

@@ -28,7 +28,7 @@ def test_a_moment_keeps_what_the_pool_was_then() -> None:
     assert moment.owners[:5] == (("origin", "snapshot"),) * 4 + ((),)
     assert (moment.used, moment.shared) == (4, 4)
     assert moment.strips[0].data_blocks == (0, 1, 2, 3, None, None, None, None)
-    assert moment.told == "shared: 4 of 16 data blocks in use, 4 of them shared"
+    assert moment.caption == "shared: 4 of 16 data blocks in use, 4 of them shared"
 
 
 def test_a_write_stays_in_place_only_in_blocks_younger_than_the_last_snapshot() -> None:
@@ -40,9 +40,9 @@ def test_a_write_stays_in_place_only_in_blocks_younger_than_the_last_snapshot() 
 
 def test_blocks_freed_since_the_commit_are_told() -> None:
     pool = run_program([("create", 0), ("write", 0, [0, 1]), ("commit",), ("discard", 0, [1])])
-    assert "1 of the free ones only after the next commit" in block_map.capture(pool, "discarded").told
+    assert "1 of the free ones only after the next commit" in block_map.capture(pool, "discarded").caption
     pool.commit()
-    assert "after the next commit" not in block_map.capture(pool, "discarded").told
+    assert "after the next commit" not in block_map.capture(pool, "discarded").caption
 
 
 @settings(max_examples=25, deadline=None)

@@ -72,7 +72,7 @@ def test_texts_name_rules_sources_runs_and_commands() -> None:
     assert choosing.excluded({**TOLD, "excluded": []}) == "Nothing is excluded."
     assert choosing.statements(TOLD, "b", "layer").splitlines()[0] == "-1 Never. [A page]"
     assert "results/r (n = 2) says otherwise: it gave back all" in choosing.statements(TOLD, "b", "layer")
-    assert choosing.thin(TOLD) == "- Too few.\n    lab run scenarios/reference.yaml"
+    assert choosing.evidence_gaps(TOLD) == "- Too few.\n    lab run scenarios/reference.yaml"
     with pytest.raises(KeyError, match="not ranked"):
         choosing.statements(TOLD, "c", "layer")
 
@@ -80,7 +80,7 @@ def test_texts_name_rules_sources_runs_and_commands() -> None:
 def test_figures_are_drawn_and_refused_where_nothing_was_measured() -> None:
     assert choosing.scores_drawn(TOLD).png().startswith(b"\x89PNG")
     assert choosing.parts_drawn([TOLD, TOLD]).png().startswith(b"\x89PNG")
-    assert list(choosing.parts(TOLD)["measured"]) == ["into a volume"]
+    assert list(choosing.volume_parts(TOLD)["measured"]) == ["into a volume"]
     with pytest.raises(ValueError, match="nothing to draw"):
         choosing.parts_drawn([{**TOLD, "volume": {"label": None, "parts": []}}])
 
@@ -93,7 +93,7 @@ def test_the_lesson_reads_the_advices_own_document() -> None:
     assert choosing.parts_drawn([told]).alt
     assert "loop-lvm" in choosing.excluded(told)
     assert choosing.statements(told, "overlay2-ext4", "layer")
-    assert choosing.thin(told)
+    assert choosing.evidence_gaps(told)
     table = choosing.jobs(told, "direct-lvm", "layer")
     right = math.exp((table["weight"] * np.log(table["ratio"])).sum() / table["weight"].sum())
     assert choosing_checks.score_from_jobs(told, right, label="direct-lvm", data="layer").startswith("Right: ")

@@ -8,7 +8,7 @@ import pytest
 
 from lab.analysis.facts import facts_of
 from lab.analysis.stats import Estimate
-from lab.lessons import layers, loop_or_direct, told, volume_cost
+from lab.lessons import intervals, layers, loop_or_direct, volume_cost
 from lab.lessons.figures import forest
 from lab.readers.image_archive import box_image
 from lab.runs.store import Run, open_run
@@ -40,13 +40,13 @@ def value(run: Run, cell: str, phase: str, metric: str) -> float:
 
 
 def test_a_number_without_an_interval_says_so() -> None:
-    assert told.interval_text(None) == told.interval_text(Estimate(float("nan"), None, None, 2, None)) == "–"
-    assert told.interval_text(Estimate(3 * MIB, None, None, 2, None), MIB) == "3.00 (n = 2, no interval)"
-    assert told.interval_text(Estimate(3.0, 2.0, 4.0, 5, 0.9)) == "3.00 (2.00 to 4.00, n = 5)"
+    assert intervals.interval_text(None) == intervals.interval_text(Estimate(float("nan"), None, None, 2, None)) == "–"
+    assert intervals.interval_text(Estimate(3 * MIB, None, None, 2, None), MIB) == "3.00 (n = 2, no interval)"
+    assert intervals.interval_text(Estimate(3.0, 2.0, 4.0, 5, 0.9)) == "3.00 (2.00 to 4.00, n = 5)"
 
 
 def test_runs_are_told_with_their_seed_and_how_far_they_came(reference: Run, quickstart: Run) -> None:
-    table = told.run_table(reference, quickstart)
+    table = intervals.run_table(reference, quickstart)
     assert table.loc["quickstart", "seed"] == quickstart.manifest.seed
     assert table.loc["quickstart", "repetitions whole"] == "1 of 1"
     assert "emulated" in table.loc["reference", "machine"]

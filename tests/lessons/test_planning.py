@@ -151,7 +151,7 @@ def test_an_alert_is_worth_the_days_to_the_first_refusal(ensemble: Ensemble, pla
 def test_sizes_are_those_of_lab_plan(ensemble: Ensemble, planned: Choice) -> None:
     found = planning.answer(ensemble, planned)
     peaks = [float(peak * GIB) for peak in range(1, N + 1)]
-    assert found.data == needed(peaks, 0.1).to(lambda used: used / 0.9)
+    assert found.data == needed(peaks, 0.1).converted(lambda used: used / 0.9)
     assert found.holds is False
     large = replace(planned, data_bytes=100 * GIB)
     assert planning.answer(ensemble, large).holds is None, "none of 20 leaves up to 12 % open"

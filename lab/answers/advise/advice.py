@@ -9,13 +9,13 @@ from pathlib import Path
 from lab.answers.advise.constraints import Told, applicable
 from lab.answers.advise.evidence import Found, Measured, choose, choose_steps, find_measured
 from lab.answers.advise.forecast import Forecasts, forecast
+from lab.answers.advise.gaps import Gap, gaps
 from lab.answers.advise.jobs import JobShare, job_shares
 from lab.answers.advise.options import OPTIONS, Option
 from lab.answers.advise.profile import Profile
 from lab.answers.advise.ranking import Ranking, exclude, rank
 from lab.answers.advise.scores import Scores, score
-from lab.answers.advise.thin import Gap, gaps
-from lab.answers.advise.volumes import PartAdvice, parts
+from lab.answers.advise.volumes import PartAdvice, volume_parts
 from lab.errors import InputError
 from lab.model.parameters import Parameters
 
@@ -60,6 +60,6 @@ def advise(profile: Profile, runs: Sequence[Path], parameters: Parameters | None
     ranking = rank(options, told, scores, steps)
     first = ranking.ranked[0].option.label if ranking.ranked else None
     return Advice(profile, shares, found, scores, steps, told, ranking, first,
-                  tuple(parts(first, scores)) if first is not None else (),
+                  tuple(volume_parts(first, scores)) if first is not None else (),
                   forecast(profile, left, parameters) if parameters is not None and left else None,
                   tuple(gaps(ranking, scores)))

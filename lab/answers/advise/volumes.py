@@ -22,7 +22,7 @@ class PartAdvice:
     verdict: str
 
 
-def parts(label: str, scores: Scores) -> list[PartAdvice]:
+def volume_parts(label: str, scores: Scores) -> list[PartAdvice]:
     """Each kind of I/O of the containers' own data, the heaviest first; files of the image are not the volume's."""
     advice = []
     for share in scores.covered:

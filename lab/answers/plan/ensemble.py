@@ -102,7 +102,7 @@ class Study:
         A run in which the storage never showed its size is that of an unbounded one, and is not done twice.
         """
         seed = seed_of(self.seed, number)
-        planned = self.on(self.capacity, seed)
+        planned = self.outcome(self.capacity, seed)
         demand = planned.peaks
         if planned.limited_at < NEVER:
             demand = self._outcome(self.demand, seed).peaks
@@ -110,7 +110,7 @@ class Study:
         return Replication(number, planned, demand,
                            {name: self._outcome(host, seed).peaks for name, host in others})
 
-    def on(self, capacity: Capacity, seed: int) -> Outcome:
+    def outcome(self, capacity: Capacity, seed: int) -> Outcome:
         """The planned host on some capacity."""
         return self._outcome(bounded(self.demand, capacity), seed)
 
@@ -147,4 +147,4 @@ def run_batch(study: Study, numbers: tuple[int, ...]) -> list[Replication]:
 
 def run_layouts(study: Study, capacities: tuple[Capacity, ...], numbers: tuple[int, ...]) -> list[list[Outcome]]:
     """The planned host on other capacities: for each number, an Outcome for each of them."""
-    return [[study.on(capacity, seed_of(study.seed, number)) for capacity in capacities] for number in numbers]
+    return [[study.outcome(capacity, seed_of(study.seed, number)) for capacity in capacities] for number in numbers]

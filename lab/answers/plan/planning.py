@@ -174,14 +174,14 @@ def _sizes(plan: PlanFile, parameters: Parameters, study: Study, found: list[Rep
     """What the planned host needs, or that of an alternative."""
     peaks = [one.demand if name is None else one.others[name] for one in found if name is None or one.others]
     left = 1 - plan.min_free_share
-    data = sizing.needed([one.data_bytes for one in peaks], plan.risk).to(lambda used: used / left)
+    data = sizing.needed([one.data_bytes for one in peaks], plan.risk).converted(lambda used: used / left)
     if not plan.is_pool:
         return data, None
     # the size that is told has bitmaps and a reserve of its own, and not those of the pool that the peaks are of
     data_bytes, metadata_bytes = planned_sizes(plan)
     planned = empty_storage(variant.spec, data_bytes, metadata_bytes, parameters).metadata_bytes
     bare = empty_storage(variant.spec, max(data_bytes, int(data.high)), 0, parameters).metadata_bytes
-    simulated = sizing.needed([one.metadata_bytes - planned + bare for one in peaks], plan.risk).to(
+    simulated = sizing.needed([one.metadata_bytes - planned + bare for one in peaks], plan.risk).converted(
         lambda used: sizing.size_with_reserve(used, left))
     return data, sizing.metadata_sizes(data.high, variant.spec.chunk_size_bytes or 1,
                                        max(one.devices for one in peaks), simulated)

@@ -60,7 +60,7 @@ class Needed:
         """Whether the peaks are enough for one: resampled, a few of them give one that is much too narrow."""
         return self.how == "counted" or self.n >= LEAST_FOR_A_LAW
 
-    def to(self, size_of: Callable[[float], float]) -> Needed:
+    def converted(self, size_of: Callable[[float], float]) -> Needed:
         """The same of something that grows with it."""
         return replace(self, estimate=size_of(self.estimate), low=size_of(self.low), high=size_of(self.high))
 

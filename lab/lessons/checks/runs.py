@@ -52,7 +52,7 @@ def may_name_winner(run: Run, answer: object) -> str:
 def straight_line_surplus(rows: pd.DataFrame, answer_mib: object, *, cell: str) -> str:
     """Grades: how many MiB too much does the straight line say at the end of the cell?
 
-    ``rows``: ``validate.INCREMENT_COLUMNS``; of several repetitions the first.
+    ``rows``: ``residuals.INCREMENT_COLUMNS``; of several repetitions the first.
     """
     own = rows[rows["cell"] == cell].sort_values(["repetition", "order"])
     if own.empty:

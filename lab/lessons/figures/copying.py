@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lab.lessons.copy_cost import exact_copies, expected_bytes, first_against_second, pages_until, thornber
 from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
-from lab.lessons.told import drawing
+from lab.lessons.intervals import drawing, indexed
 from lab.model.filesystems.filesystem import BLOCK_BYTES as PAGE_BYTES
 from lab.model.filesystems.filesystem import blocks_of
 from lab.report import plots
@@ -120,8 +120,7 @@ def crossings(files_bytes: Sequence[int], blocks_bytes: Sequence[int], share: fl
     """A row a file, a column a block size: the amount rewritten at which block copies take that share of a copy-up."""
     rows = [(format_bytes(size), *(format_bytes(pages_until(size, block, share) * PAGE_BYTES)
                                    for block in blocks_bytes)) for size in files_bytes]
-    return pd.DataFrame(rows, columns=["file of", *(f"blocks of {format_bytes(block)}" for block in blocks_bytes)]
-                        ).set_index("file of")
+    return indexed(rows, ["file of", *(f"blocks of {format_bytes(block)}" for block in blocks_bytes)])
 
 
 def costs(files_bytes: Sequence[int], blocks_bytes: Sequence[int]) -> Drawing:

@@ -16,7 +16,7 @@ from lab.answers.gate.permutation import Floats, Resampling, paired_p
 from lab.answers.gate.timings import LogSample
 from lab.lessons import gating
 from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
-from lab.lessons.told import drawing, n_text
+from lab.lessons.intervals import drawing, n_text
 from lab.report import plots
 from lab.report.drawings import Drawing
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from lab.lessons.figures.forest import COLOURS, MARKERS
+from lab.lessons.intervals import drawing
 from lab.lessons.metadata_growth import ORDERS, Filling
-from lab.lessons.told import drawing
 from lab.report import plots
 from lab.report.drawings import Drawing
 

@@ -12,8 +12,8 @@ from lab.answers.plan.answers import LEVEL, Chance
 from lab.answers.plan.fan_chart import BANDS
 from lab.answers.plan.precomputed import Ensemble, Floats
 from lab.lessons import planning
+from lab.lessons.intervals import drawing
 from lab.lessons.planning import GIB, Answer, Choice
-from lab.lessons.told import drawing
 from lab.report import plots
 from lab.report.drawings import Drawing
 from lab.text import MIB

@@ -83,13 +83,6 @@ class Footprint:
         return self.first[place] if place < len(self.first) else self.held
 
     @property
-    def changes(self) -> tuple[tuple[Action, Amount], ...]:
-        """What each action adds or gives back."""
-        before = (Amount(), *self.held)
-        return tuple((action, after - earlier) for action, after, earlier
-                     in zip(self.schedule, self.held, before, strict=False))
-
-    @property
     def last(self) -> Amount:
         """What it holds until it is removed."""
         return self.held[-1]

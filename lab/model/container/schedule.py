@@ -25,9 +25,6 @@ push: XFS's worker writes headers and inodes back.  measure: the daemon is asked
 trim: fstrim.  stop: the process has ended and its file system is unmounted; the container is still there.
 """
 
-WORK = ("write", "update", "small_files", "log", "delete")
-"""Kinds of steps that are file work."""
-
 
 @dataclass(frozen=True, slots=True)
 class Action:

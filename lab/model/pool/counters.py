@@ -35,8 +35,3 @@ class Counters:
         """Bytes written to the data device for each byte that the application wrote."""
         below = self.bytes_written + self.bytes_copied + self.bytes_zeroed
         return below / self.bytes_written if self.bytes_written else float("nan")
-
-    @property
-    def allocation_amplification(self) -> float:
-        """Bytes allocated for each byte that the application wrote."""
-        return self.bytes_allocated / self.bytes_written if self.bytes_written else float("nan")

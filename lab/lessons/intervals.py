@@ -1,9 +1,9 @@
-"""Measured numbers as a lesson shows them: each with its interval, or with n and the words that there is none."""
+"""Measured numbers, tables and figures as a lesson shows them: a number has its interval, or n where there is none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -63,6 +63,11 @@ def median_text(row: Mapping[str, Any] | None, scale: float = MIB) -> str:
     return interval_text(median_of(row), scale)
 
 
+def indexed(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table of the rows whose first column is its index."""
+    return pd.DataFrame(rows, columns=list(columns)).set_index(columns[0])
+
+
 def run_table(*runs: Run) -> pd.DataFrame:
     """What was run: a row a run (by its folder) with its scenario, seed, machine and how far it came."""
     rows = []
@@ -71,8 +76,7 @@ def run_table(*runs: Run) -> pd.DataFrame:
         machine = "none: simulated" if m.simulated else m.machine.provision
         rows.append((run.path.name, m.scenario.file, m.seed, machine, m.status,
                      f"{whole_repetitions(m)} of {m.repetitions}"))
-    return pd.DataFrame(rows, columns=["run", "scenario", "seed", "machine", "status", "repetitions whole"]
-                        ).set_index("run")
+    return indexed(rows, ["run", "scenario", "seed", "machine", "status", "repetitions whole"])
 
 
 def drawing(name: str, alt: str, caption: str, figure: Figure | None) -> Drawing:

@@ -1,6 +1,6 @@
 """A validation as a notebook shows it: frames in MiB, and figures with their words.
 
-Frames in are ``validate.INCREMENT_COLUMNS`` unless said otherwise.
+Frames in are ``residuals.INCREMENT_COLUMNS`` unless said otherwise.
 """
 
 from __future__ import annotations
