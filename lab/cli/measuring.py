@@ -90,6 +90,8 @@ def run(
     max_repetitions: Annotated[int | None, typer.Option(
         min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+    allow_ssh_config: Annotated[bool, typer.Option(
+        "--allow-ssh-config", help="Take the scenario's ssh_config, which may run commands on this computer.")] = False,
 ) -> None:
     """Provision, drive and measure a scenario in a VM, or on a host of yours.  Prints the run's folder last.
 
@@ -97,7 +99,7 @@ def run(
     repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.measure.runner import Runner, new_run_folder, refuse_other_arms
-    from lab.rig.provide import needs_vm, provider_name, refuse_impossible
+    from lab.rig.provide import needs_vm, provider_name, refuse_impossible, refuse_ssh_config
     from lab.runs.store import refuse_foreign
     from lab.scenario.order import plan
 
@@ -108,6 +110,8 @@ def run(
     if dry_run:
         _print_plan(arms, blocks, until)
         return
+    if not allow_ssh_config:
+        refuse_ssh_config(arms.scenarios.values())
     if resume is not None:
         if not resume.is_dir():
             raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
@@ -119,7 +123,8 @@ def run(
             refuse_impossible(arms.candidate.machine, arms.scenarios.values())
     folder = resume or new_run_folder(results, arms.candidate)
     say(f"run folder: {folder}")
-    again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
+    again = _again(scenario, against, folder, only or (), repetitions, repeat_until) + (
+        " --allow-ssh-config" if allow_ssh_config else "")
     try:
         manifest = Runner(arms, folder, only=only or (), say=say, progress=progress(), until=until).run()
     except (Interrupted, RigError, OSError):
