@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from lab.readers.docker_json import parse_object
+from lab.readers.fio.fields import get_count, get_number
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.rig.storages import pools
 from lab.rig.storages.drivers import GUEST_TIMED, refuse_other_mounts, timed, timed_seconds
@@ -66,9 +67,11 @@ class Containers:
         arguments = [f"--{name}={value}" for name, value in options.items()]
         seconds, written = 0.0, 0
         for container in self.names:
-            told = json.loads(self.exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments]))
-            seconds += told["seconds"]
-            written += told["application_bytes"] or 0
+            said = self.exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", work, *arguments])
+            told = parse_object(said, f"work.py {work} in {container}")
+            seconds += get_number(told, "seconds", f"work.py {work} in {container}")
+            if told.get("application_bytes") is not None:
+                written += get_count(told, "application_bytes", f"work.py {work} in {container}")
         return seconds, written or None
 
     def trim(self) -> tuple[float, dict[str, str]]:
