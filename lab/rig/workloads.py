@@ -183,8 +183,8 @@ class CellDriver:
                 timeout=workload.timeout_seconds, check=False)
             self._containers.names.append(name)
             phase.detail = {"returncode": ran.returncode}
-            (self._raw / "command-stdout.txt").write_text(ran.stdout)
-            (self._raw / "command-stderr.txt").write_text(ran.stderr)
+            (self._raw / "command-stdout.txt").write_text(ran.stdout, "utf-8")
+            (self._raw / "command-stderr.txt").write_text(ran.stderr, "utf-8")
             if ran.returncode != 0:
                 raise CommandFailed(workload.command, ran.returncode, ran.stdout, ran.stderr)
             phase.duration_seconds = timed_seconds(ran.stderr)
