@@ -1,7 +1,7 @@
 """Whatever an output names - a device, a pipe, a link, a folder - nothing but what was asked is changed.
 
-Each command runs as root of a private mount namespace, with a /dev of its own and the computer's files read-only, so
-that a fault here harms nothing; all that it could write to is compared before and after.
+Each command runs as root of a private mount namespace with a /dev of its own, so that a fault here does not reach the
+computer's devices; all of that /dev, and of the folder that it works in, is compared before and after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from helpers.namespace import UNSHARE, need_unshare
 
 ROOT = Path(__file__).parents[2]
@@ -75,12 +74,17 @@ COMMANDS = {
 }
 """Those that end soon; `gate --self-test`, `--prove` and `calibrate` write by the same ``write_output``."""
 
-FILES = ("gate --junit", "gate --markdown", "report -o", "replay --thin-dump")
 PLACES = {
-    "/dev/null": "through", "to-null": "through", "/dev/full": "refused", "to-file": "followed", "to-nothing": "refused",
-    "to-folder": "refused", "theirs": "refused", "no-reader": "refused", "file": "replaced",
+    "/dev/null": "through", "to-null": "through", "/dev/full": "refused", "to-file": "followed",
+    "to-nothing": "refused", "to-folder": "refused", "theirs": "refused", "no-reader": "refused", "file": "replaced",
 }
 """What comes of each: written through and the place as it was; the file that a link leads to; nothing at all."""
+
+FILES = [*(("replay --thin-dump", where) for where in PLACES),
+         *(("gate --junit", where) for where in ("/dev/null", "to-file", "to-folder")),
+         ("gate --markdown", "to-null"), ("gate --markdown", "no-reader"),
+         *(("report -o", where) for where in ("/dev/null", "to-file", "theirs"))]
+"""All places of the quickest; of the others those that they once harmed.  One function writes for all."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +109,8 @@ def place(tmp_path: Path, run_folder: Path) -> Iterator[Path]:
     (folder / "theirs" / "index.html").write_text("dear")
     (folder / "file").write_text("old")
     (folder / "target").write_text("old")
-    for name, to in (("to-null", "/dev/null"), ("to-file", "target"), ("to-nothing", "nowhere"), ("to-folder", "theirs")):
+    links = {"to-null": "/dev/null", "to-file": "target", "to-nothing": "nowhere", "to-folder": "theirs"}
+    for name, to in links.items():
         (folder / name).symlink_to(to)
     os.mkfifo(folder / "no-reader")
     (folder / "p.yaml").write_text(PLAN)
@@ -132,13 +137,13 @@ def told(place: Path, argv: list[str]) -> tuple[int, str, dict[str, list[object]
             json.loads((out / "after").read_text()))
 
 
-@pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("what", FILES)
+@pytest.mark.parametrize(("what", "where"), FILES)
 def test_an_outputs_file_changes_nothing_else(place: Path, what: str, where: str) -> None:
     code, said, before, after = told(place, [*COMMANDS[what], where])
     assert "Traceback" not in said, said
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    changed -= {path for path in changed if what == "report -o" and path.startswith("./figures")}
+    if what == "report -o":     # its figures are beside the run's tables, as its help says
+        changed = {path for path in changed if not path.startswith("./run/figures")}
     wanted = {"followed": {"./target"}, "replaced": {"./file"}}.get(PLACES[where], set())
     if PLACES[where] == "refused":
         assert code in (2, 3), said
