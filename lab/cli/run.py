@@ -45,6 +45,8 @@ def run(
         min=1, help="With --repeat-until: how many repetitions there are at most.",
         show_default=str(_MAX_REPETITIONS))] = None,
     results: RESULTS = Path("results"),
+    allow_ssh_config: Annotated[bool, typer.Option(
+        "--allow-ssh-config", help="Take the scenario's ssh_config, which may run commands on this computer.")] = False,
 ) -> None:
     """Measure a scenario in a VM, or on a host of your own.  The last line printed is the run's folder.
 
@@ -52,7 +54,7 @@ def run(
     maximum of repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.measure.runner import Runner, new_run_folder, refuse_other_arms
-    from lab.rig.provide import needs_vm, provider_name, refuse_impossible
+    from lab.rig.provide import needs_vm, provider_name, refuse_impossible, refuse_ssh_config
     from lab.runs.store import refuse_foreign
     from lab.scenario.order import plan
 
@@ -63,6 +65,8 @@ def run(
     if dry_run:
         _print_plan(arms, blocks, until)
         return
+    if not allow_ssh_config:
+        refuse_ssh_config(arms.scenarios.values())
     if resume is not None:
         if not resume.is_dir():
             raise InputError("no such run", where=str(resume), remedy="name the folder that `lab run` printed")
@@ -74,7 +78,8 @@ def run(
             refuse_impossible(arms.candidate.machine, arms.scenarios.values())
     folder = resume or new_run_folder(results, arms.candidate)
     say(f"run folder: {folder}")
-    again = _again(scenario, against, folder, only or (), repetitions, repeat_until)
+    again = _again(scenario, against, folder, only or (), repetitions, repeat_until) + (
+        " --allow-ssh-config" if allow_ssh_config else "")
     try:
         with progress() as steps:
             manifest = Runner(arms, folder, only=only or (), say=say, progress=steps("cells"), until=until).run()

@@ -90,7 +90,7 @@ class Runner:
         self._started_utc = _now()
         state = folder / "session.json"
         if state.exists():
-            earlier = json.loads(state.read_text())
+            earlier = json.loads(state.read_text("utf-8"))
             self._started_utc = earlier["started_utc"]
             self._session.clock = [ClockCheck(**check) for check in earlier["clock"]]
             self._accelerator = earlier.get("accelerator")
@@ -210,7 +210,7 @@ class Runner:
         raw = self._writer.begin(job.key)
         began, started = time.monotonic(), _now()
         rows: list[Row] = []
-        with (raw / "transcript.jsonl").open("w") as transcript:
+        with (raw / "transcript.jsonl").open("w", encoding="utf-8") as transcript:
             machine = RecordingMachine(vm_.machine, transcript)
             try:
                 daemon_seconds = face.set_up(machine, job.storage, vm_.disks)
@@ -253,7 +253,7 @@ class Runner:
         error: LabError | None = None
         measurements: list[Row] = []
         samples: list[Row] = []
-        with (raw / "transcript.jsonl").open("w") as transcript:
+        with (raw / "transcript.jsonl").open("w", encoding="utf-8") as transcript:
             machine = RecordingMachine(bare, transcript)
             try:
                 seed = self._arms.scenarios[job.arm].seed + job.repetition
@@ -344,7 +344,7 @@ class Runner:
 
     def _earlier(self) -> Manifest | None:
         file = self._writer.path / "manifest.json"
-        return Manifest.model_validate_json(file.read_text()) if file.exists() else None
+        return Manifest.model_validate_json(file.read_text("utf-8")) if file.exists() else None
 
 
 def refuse_other_arms(folder: Path, arms: Arms) -> None:

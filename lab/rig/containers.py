@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from lab.readers.docker_json import parse_object
+from lab.readers.fio.fields import get_count, get_number
 from lab.rig.machine import GUEST_FOLDER, Machine
 from lab.rig.storages.daemon import GUEST_TIMED, timed, timed_seconds
 from lab.rig.storages.face import refuse_other_mount, rig_face
@@ -75,10 +76,11 @@ class Containers:
         arguments = [f"--{name}={given[name]}" for name in _OPTIONS[task.work]]
         seconds, written = 0.0, 0
         for container in self.names:
-            told = json.loads(self.exec(
-                container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", task.work, *arguments]))
-            seconds += told["seconds"]
-            written += told["application_bytes"] or 0
+            said = self.exec(container, ["/usr/bin/python3", f"{GUEST_FOLDER}/work.py", task.work, *arguments])
+            told = parse_object(said, f"work.py {task.work} in {container}")
+            seconds += get_number(told, "seconds", f"work.py {task.work} in {container}")
+            if told.get("application_bytes") is not None:
+                written += get_count(told, "application_bytes", f"work.py {task.work} in {container}")
         return seconds, written or None
 
     def trim(self) -> tuple[float, dict[str, str]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
+from lab.errors import InputError
 from lab.rig.identity import Provided
 from lab.rig.own_host.host import Host, host
 from lab.rig.vm.accelerator import beyond_uml, choose
 from lab.rig.vm.box import box_name
 from lab.rig.vm.vagrant import Vm, vm
 from lab.scenario.scenario import AnyMachine, HostSpec, Scenario
+from lab.scenario.yaml_text import parse
 
 Provider = Vm | Host
 """`up`, then `machine` and `disks`; `abandon` and `up` where it broke."""
@@ -34,6 +36,17 @@ def refuse_impossible(spec: AnyMachine, scenarios: Iterable[Scenario]) -> None:
     """Raises RigError where the VM that the scenarios ask for cannot be had here."""
     if not isinstance(spec, HostSpec):
         choose(spec.accelerator, spec.memory_bytes, beyond_uml(scenarios))
+
+
+def refuse_ssh_config(scenarios: Iterable[Scenario]) -> None:
+    """Raises InputError where a scenario brings an ssh configuration: ssh would run what it says on this computer."""
+    for scenario in scenarios:
+        if isinstance(scenario.machine, HostSpec) and scenario.machine.ssh_config is not None:
+            raise InputError(f"the scenario's ssh_config, {scenario.machine.ssh_config}, may run commands on this "
+                             "computer (ProxyCommand, LocalCommand, Match exec)",
+                             where=parse(scenario.text, scenario.path).where(("machine", "ssh_config")),
+                             remedy="read that file, and what it includes, then add --allow-ssh-config; or put the "
+                                    "Host into your own ssh configuration")
 
 
 def provider_name(spec: AnyMachine) -> str:

@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lab.errors import CommandFailed, RigError
+from lab.errors import CommandFailed, OutputRefused, RigError
 from lab.readers.dmsetup import PoolStatus, parse_first_status
+from lab.readers.fio.fields import get_field, get_number
+from lab.readers.json_text import parse_json
 from lab.readers.trace_case import INITIAL_DUMP
 from lab.rig import trace
 from lab.rig.containers import OUTPUT_FOLDER, PREFIX, RUN_LIMIT_SECONDS, Containers
@@ -170,8 +172,8 @@ class CellDriver:
                 timeout=workload.timeout_seconds, check=False)
             self._containers.names.append(name)
             phase.detail = {"returncode": ran.returncode}
-            (self._raw / "command-stdout.txt").write_text(ran.stdout)
-            (self._raw / "command-stderr.txt").write_text(ran.stderr)
+            (self._raw / "command-stdout.txt").write_text(ran.stdout, "utf-8")
+            (self._raw / "command-stderr.txt").write_text(ran.stderr, "utf-8")
             if ran.returncode != 0:
                 raise CommandFailed(workload.command, ran.returncode, ran.stdout, ran.stderr)
             phase.duration_seconds = timed_seconds(ran.stderr)
@@ -221,8 +223,11 @@ class CellDriver:
         asked = [] if self._tracing else ["--docker"]
         taken = self._machine.run(["python3", f"{GUEST_FOLDER}/sampler.py", "--once", *asked,
                                    *sampler_places(self._cell, self._disks)])
-        told = json.loads(taken.stdout)
-        self._boundary_ended = told["ended"]
+        where = f"sampler.py after {name}"
+        told = parse_json(taken.stdout, where)
+        if not isinstance(told, dict):
+            raise OutputRefused(f"{where}: {told!r:.60} is no object")
+        self._boundary_ended = get_number(told, "ended", where)
         self._boundaries.append(json.dumps({"phase": name, "host_allocated": self._host_allocated(), **told}))
 
     @contextmanager
@@ -238,8 +243,10 @@ class CellDriver:
         """The mappings of the whole pool, of a metadata snapshot: the pool goes on."""
         if not self._cell.storage.in_pool:
             return
-        status = json.loads(self._boundaries[-1])["dmsetup"]
-        pool = next(name for name, told in parse_first_status(status).items() if isinstance(told, PoolStatus))
+        status = get_field(parse_json(self._boundaries[-1], "the last boundary"), "dmsetup", str, "the last boundary")
+        pool = next((name for name, told in parse_first_status(status).items() if isinstance(told, PoolStatus)), None)
+        if pool is None:
+            raise OutputRefused("the machine shows no thin pool after the last phase")
         dump = self._machine.run(["bash", f"{GUEST_FOLDER}/thin-dump.sh", pool], timeout=RUN_LIMIT_SECONDS)
         _write_gz(self._raw / file, dump.stdout.encode())
 

@@ -5,20 +5,20 @@ Reading is apart from running, so that a mended reader can read old runs again.
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lab import metrics
 from lab.errors import ReaderError
-from lab.metrics import metric
 from lab.readers.dmsetup import PoolStatus, parse_first_status
 from lab.readers.fio import DirectionStats, read_fio
+from lab.readers.fio.fields import get_count, get_field
 from lab.readers.pool_block import block_bytes
 from lab.readers.proc import parse_diskstats, parse_meminfo
+from lab.runs.raw_told import Record, ToldCell, ToldPhase, checked, read_boundaries, read_cell, read_samples
 from lab.runs.records import MEASURED
 from lab.scenario.arms import ARM
 from lab.storages.catalogue import find_storage
@@ -26,6 +26,8 @@ from lab.units import METADATA_BLOCK_BYTES
 
 Row = dict[str, Any]
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+_COUNTERS = ("disk_written", "disk_read", "disk_discarded", "spare_written", "spare_read", "spare_discarded")
+"""What only rises while a machine is up."""
 
 
 @dataclass(frozen=True)
@@ -37,56 +39,71 @@ class CellRows:
     sampler_elapsed_seconds: list[float]
 
 
-def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM) -> CellRows:
-    """The rows of one cell's folder.
+def read_raw_cell(folder: Path, run: str, repetition: int, *, arm: str = ARM, cell: str | None = None) -> CellRows:
+    """The rows of one cell's folder.  ``cell``: whose it has to be, where that is known.
 
-    Raises ReaderError where a file is missing, damaged, or holds less than the phases need, InputError for a storage
-    that is none.
+    Raises ReaderError where a file is missing, damaged, tells what cannot be, or holds less than the phases need,
+    InputError for a storage that is none.
     """
-    told = _json(folder / "cell.json")
-    find_storage(told["kind"], where=str(folder / "cell.json"))
-    keys = {"run": run, "cell": told["cell"], "storage": told["storage"], "target": told["target"],
-            "workload": told["workload"], "repetition": repetition, "arm": arm, "source": MEASURED}
-    boundaries = list(_lines(folder / "boundaries.jsonl.gz"))
-    samples = list(_lines(folder / "samples.jsonl.gz"))
-    phases = told["phases"]
-    if len(boundaries) != len(phases) + 1:
-        raise ReaderError(f"{len(boundaries)} boundary records for {len(phases)} phases", where=str(folder))
+    return checked(str(folder), lambda: _cell_rows(folder, run, repetition, arm, cell))
+
+
+def _cell_rows(folder: Path, run: str, repetition: int, arm: str, cell: str | None) -> CellRows:
+    told = read_cell(folder)
+    if cell is not None and told.cell != cell:
+        raise ReaderError(f"it is of the cell {told.cell!r}; the run's list has {cell!r} here", where=told.where)
+    keys = {"run": run, "cell": told.cell, "storage": told.storage, "target": told.target,
+            "workload": told.workload, "repetition": repetition, "arm": arm, "source": MEASURED}
+    boundaries = read_boundaries(folder, told)
+    samples = read_samples(folder)
+    levels = list(_levels(boundaries, told))
     measurements: list[Row] = []
-    for number, phase in enumerate(phases):
-        values = _phase_values(phase, told, boundaries[number], boundaries[number + 1])
-        if phase["fio_file"]:
-            values += _fio_values(folder / f"{phase['fio_file']}.gz")
-        measurements += [{**keys, "phase": phase["name"], "metric": name, "value": float(value),
-                          "unit": metric(name).unit} for name, value in values]
+    for number, phase in enumerate(told.phases):
+        values = _phase_values(phase, boundaries[number + 1], *levels[number:number + 2])
+        if phase.fio_file is not None:
+            values += _fio_values(folder / f"{phase.fio_file}.gz")
+        measurements += [{**keys, "phase": phase.name, "metric": metric, "value": float(value),
+                          "unit": metrics.metric(metric).unit} for metric, value in values]
     return CellRows(measurements, list(_sample_rows(samples, told, keys)),
-                    [after["cpu"] - before["cpu"] for before, after in pairwise(samples)],
-                    [sample["elapsed"] for sample in samples])
+                    [after.number("cpu") - before.number("cpu") for before, after in pairwise(samples)],
+                    [sample.number("elapsed") for sample in samples])
 
 
-def _phase_values(phase: Mapping[str, Any], told: Mapping[str, Any], before: Mapping[str, Any],
-                  after: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _levels(records: Sequence[Record], told: ToldCell) -> Iterator[dict[str, float]]:
+    """``space_of`` each record.  Raises ReaderError where a counter goes back."""
+    before: dict[str, float] = {}
+    for record in records:
+        values = space_of(record.values, told.kind, told.chunk_size_bytes, where=record.where)
+        for name in _COUNTERS:
+            if values.get(name, 0) < before.get(name, 0) and name in values:
+                raise ReaderError(f"{name} is {values[name]} bytes after {before[name]} in the record before; it only "
+                                  "rises while a machine is up", where=record.where)
+        yield values
+        before = values
+
+
+def _phase_values(phase: ToldPhase, after: Record, first: Mapping[str, float],
+                  last: Mapping[str, float]) -> list[tuple[str, float]]:
     values: list[tuple[str, float]] = []
-    for name, key in (("duration", "duration_seconds"), ("sync_duration", "sync_seconds")):
-        if phase[key] is not None:
-            values.append((name, phase[key]))
-    if (written := phase["application_bytes"]) is not None:
+    for metric, seconds in (("duration", phase.duration_seconds), ("sync_duration", phase.sync_seconds)):
+        if seconds is not None:
+            values.append((metric, seconds))
+    if (written := phase.application_bytes) is not None:
         values.append(("application_bytes", written))
-    first, last = (space_of(one, told["kind"], told["chunk_size_bytes"]) for one in (before, after))
-    for name in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
-                 "host_disk_allocated"):
-        if name in last:
-            values.append((name, last[name]))
-    for name, level in (("storage_growth", "storage_used"), ("volume_growth", "volume_used"),
-                        ("loop_growth", "loop_data_allocated"), ("disk_written", "disk_written"),
-                        ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written"),
-                        ("host_disk_growth", "host_disk_allocated")):
+    for metric in ("storage_used", "volume_used", "pool_metadata_used", "pool_data_total", "loop_data_allocated",
+                   "host_disk_allocated"):
+        if metric in last:
+            values.append((metric, last[metric]))
+    for metric, level in (("storage_growth", "storage_used"), ("volume_growth", "volume_used"),
+                          ("loop_growth", "loop_data_allocated"), ("disk_written", "disk_written"),
+                          ("disk_discarded", "disk_discarded"), ("spare_written", "spare_written"),
+                          ("host_disk_growth", "host_disk_allocated")):
         if level in first and level in last:
-            values.append((name, last[level] - first[level]))
+            values.append((metric, last[level] - first[level]))
     if written:
-        for name, level in (("allocation_amplification", "storage_used"), ("write_amplification", "disk_written")):
+        for metric, level in (("allocation_amplification", "storage_used"), ("write_amplification", "disk_written")):
             if level in first and level in last:
-                values.append((name, (last[level] - first[level]) / written))
+                values.append((metric, (last[level] - first[level]) / written))
     if "inodes_used" in last:
         values.append(("inodes_used", last["inodes_used"]))
     if (sizes := _container_sizes(after)) is not None:
@@ -94,56 +111,85 @@ def _phase_values(phase: Mapping[str, Any], told: Mapping[str, Any], before: Map
     return values
 
 
-def _container_sizes(boundary: Mapping[str, Any]) -> int | None:
+def _container_sizes(boundary: Record) -> int | None:
     """Sum of the writable layers, as ``docker system df -v`` gives them; None where the daemon said nothing.
 
     The daemon leaves SizeRw out where it is zero.
     """
-    answer = boundary.get("daemon", {}).get("df")
-    if answer is None or answer["status"] != 200:
+    where = boundary.where
+    answer = boundary.objects("daemon").get("df")
+    if answer is None:
         return None
-    return sum(int(container.get("SizeRw", 0)) for container in answer["body"]["Containers"] or [])
+    if get_count(_object(answer, "the daemon's answer", where), "status", where) != 200:
+        return None
+    body = get_field(answer, "body", dict, where)
+    containers = [] if body.get("Containers") is None else get_field(body, "Containers", list, where)
+    return sum(get_count({"SizeRw": 0, **_object(container, "a container", where)}, "SizeRw", where)
+               for container in containers)
 
 
-def space_of(sample: Mapping[str, Any], kind: str, chunk_size_bytes: int | None) -> dict[str, float]:
+def space_of(sample: Mapping[str, Any], kind: str, chunk_size_bytes: int | None, *,
+             where: str = "<sample>") -> dict[str, float]:
     """Levels and counters of one sample, in bytes (``inodes_used``: a count).
 
-    ``chunk_size_bytes`` is what the pool was made with; None where there is none.  Raises ReaderError where the
-    pool's status says otherwise.
+    ``chunk_size_bytes`` is what the pool was made with; None where there is none.  ``where`` names the sample.  Raises
+    ReaderError where it is damaged, or the pool's status says otherwise.
     """
     values: dict[str, float] = {}
-    for name, mount in sample["mounts"].items():
-        used = (mount["blocks"] - mount["free_blocks"]) * mount["block_bytes"]
+    for name, mount in get_field(sample, "mounts", dict, where).items():
+        blocks, files = (_used(mount, what, where) for what in ("blocks", "files"))
+        used = blocks * get_count(mount, "block_bytes", where)
         if name == "volumes":
             values["volume_used"] = used
         elif find_storage(kind).pool is None:
             values["storage_used"] = used
-            values["inodes_used"] = mount["files"] - mount["free_files"]
-    if find_storage(kind).pool is not None and sample.get("dmsetup"):
-        values |= _pool_space(sample["dmsetup"], chunk_size_bytes)
-    for name, allocated in sample.get("loops", {}).items():
-        values[f"loop_{name}_allocated"] = allocated
-    if (allocated := sample.get("host_allocated")) is not None:
-        values["host_disk_allocated"] = allocated
-    disks = parse_diskstats(sample["diskstats"])
-    for name, device in sample["disks"].items():
+            values["inodes_used"] = files
+    if find_storage(kind).pool is not None and (status := get_field({"dmsetup": "", **sample}, "dmsetup", str, where)):
+        values |= _pool_space(status, chunk_size_bytes, where)
+    loops = get_field({"loops": {}, **sample}, "loops", dict, where)
+    for name in loops:
+        values[f"loop_{name}_allocated"] = get_count(loops, name, where)
+    if sample.get("host_allocated") is not None:
+        values["host_disk_allocated"] = get_count(sample, "host_allocated", where)
+    disks = parse_diskstats(get_field(sample, "diskstats", str, where), name=f"{where}: diskstats")
+    for name, device in get_field(sample, "disks", dict, where).items():
+        if not isinstance(device, str) or device not in disks:
+            raise ReaderError(f"{device!r:.60}, of {name!r:.60}, is no device of its diskstats", where=where)
         prefix = "disk" if name == "pool" else name
         values[f"{prefix}_written"] = disks[device].written_bytes
         values[f"{prefix}_read"] = disks[device].read_bytes
         if (discarded := disks[device].discarded_bytes) is not None:
             values[f"{prefix}_discarded"] = discarded
+    for name in values:
+        if not name.isprintable():
+            raise ReaderError(f"{name!r:.60} is no name of a disk or loop file", where=where)
     return values
 
 
-def _pool_space(status: str, chunk_size_bytes: int | None) -> dict[str, float]:
-    statuses = parse_first_status(status)
+def _used(mount: Any, what: str, where: str) -> int:
+    """Of what a file system has, blocks or files, those that are not free."""
+    told = _object(mount, "a mount", where)
+    there, free = get_count(told, what, where), get_count(told, f"free_{what}", where)
+    if free > there:
+        raise ReaderError(f"free_{what} is {free}, more than {what}, {there}", where=where)
+    return there - free
+
+
+def _object(told: Any, what: str, where: str) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise ReaderError(f"{what} is {told!r:.60}, not an object", where=where)
+    return told
+
+
+def _pool_space(status: str, chunk_size_bytes: int | None, where: str) -> dict[str, float]:
+    statuses = parse_first_status(status, name=f"{where}: dmsetup")
     pools = [told for told in statuses.values() if isinstance(told, PoolStatus)]
     if not pools:
         return {}
     pool = pools[0]
     if pool.used_data_blocks is None or not pool.total_data_blocks or pool.used_metadata_blocks is None:
         return {}       # `Fail`: the kernel gives no counts, and nor do we
-    block = block_bytes(pool.length_sectors, pool.total_data_blocks, chunk_size_bytes)
+    block = block_bytes(pool.length_sectors, pool.total_data_blocks, chunk_size_bytes, where=where)
     return {"storage_used": pool.used_data_blocks * block,
             "pool_data_total": pool.total_data_blocks * block,
             "pool_metadata_used": pool.used_metadata_blocks * METADATA_BLOCK_BYTES}
@@ -166,10 +212,10 @@ def _fio_values(path: Path) -> list[tuple[str, float]]:
 
 def _direction_values(stats: DirectionStats) -> Iterator[tuple[str, float]]:
     way = stats.direction
-    for name, value in ((f"{way}_bandwidth", stats.bandwidth_bytes_per_second), (f"{way}_iops", stats.iops),
-                        ("runtime", stats.runtime_seconds), ("io_bytes", stats.io_bytes)):
+    for metric, value in ((f"{way}_bandwidth", stats.bandwidth_bytes_per_second), (f"{way}_iops", stats.iops),
+                          ("runtime", stats.runtime_seconds), ("io_bytes", stats.io_bytes)):
         if value is not None:
-            yield name, value
+            yield metric, value
     latency = stats.lat if stats.lat is not None and stats.lat.bins else stats.clat
     if latency is None:
         return
@@ -179,40 +225,21 @@ def _direction_values(stats: DirectionStats) -> Iterator[tuple[str, float]]:
             yield f"{way}_latency_{name}", latency.percentiles[fraction]
 
 
-def _sample_rows(samples: list[dict[str, Any]], told: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Row]:
+def _sample_rows(samples: Sequence[Record], told: ToldCell, keys: Mapping[str, Any]) -> Iterator[Row]:
     if not samples:
         return
-    phases = told["phases"]
-    start = min(samples[0]["t"], phases[0]["began"]) if phases else samples[0]["t"]
-    for sample in samples:
-        phase = next((p["name"] for p in phases if p["began"] <= sample["t"] <= p["ended"]), "between")
-        values = space_of(sample, told["kind"], told["chunk_size_bytes"])
-        memory = parse_meminfo(sample["meminfo"])
-        values["memory_available"] = memory["MemAvailable"]
-        values["memory_dirty"] = memory["Dirty"]
-        values["containers_memory"] = sum(group["current"] for group in sample["cgroups"].values())
-        for name, value in values.items():
-            yield {**keys, "phase": phase, "t_seconds": sample["t"] - start, "metric": name, "value": float(value),
-                   "unit": metric(name).unit}
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ReaderError(f"cannot be read: {error}", where=str(path)) from None
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with gzip.open(path, "rt") as file:
-            lines = file.read().splitlines()
-    except (OSError, EOFError) as error:
-        raise ReaderError(f"cannot be read: {error}", where=str(path)) from None
-    for number, line in enumerate(lines, 1):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            if number == len(lines):
-                return              # the sampler was ended while it wrote this line
-            raise ReaderError("damaged line", where=f"{path}:{number}") from None
+    start = min(samples[0].t, told.phases[0].began) if told.phases else samples[0].t
+    for sample, space in zip(samples, _levels(samples, told), strict=True):
+        phase = next((p.name for p in told.phases if p.began <= sample.t <= p.ended), "between")
+        values = dict(space)
+        memory = parse_meminfo(sample.text("meminfo"), name=f"{sample.where}: meminfo")
+        for metric, key in (("memory_available", "MemAvailable"), ("memory_dirty", "Dirty")):
+            if key not in memory:
+                raise ReaderError(f"meminfo has no {key}", where=sample.where)
+            values[metric] = memory[key]
+        groups = get_field(sample.values, "cgroups", dict, sample.where).values()
+        values["containers_memory"] = sum(get_count(_object(group, "a cgroup", sample.where), "current", sample.where)
+                                          for group in groups)
+        for metric, value in values.items():
+            yield {**keys, "phase": phase, "t_seconds": sample.t - start, "metric": metric,
+                   "value": float(value), "unit": metrics.metric(metric).unit}

@@ -23,7 +23,7 @@ def reread(run: Run) -> int:
         raise InputError("a simulated run has no raw output to read", where=str(run.path),
                          remedy="simulate its scenario again")
     told = {result.key: read_raw_cell(run.path / "raw" / result.key, run.manifest.run, result.repetition,
-                                      arm=result.arm)
+                                      arm=result.arm, cell=result.cell)
             for result in run.manifest.results if result.status == "done" and not result.cell.endswith(f".{SETUP}")}
     for key, rows in told.items():
         writer.replace(key, rows.measurements, rows.samples)

@@ -85,7 +85,7 @@ def open_run(path: Path) -> Run:
     """
     file = path / "manifest.json"
     try:
-        document = json.loads(file.read_text())
+        document = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError("no run here: there is no manifest.json", where=str(path),
                          remedy="name a folder that `lab run` printed") from None
@@ -282,7 +282,7 @@ class RunWriter:
         frames = []
         for key in keys:
             if self._has_rows(key):
-                frames.append(pd.read_parquet(self.raw / key / f"{name}.parquet"))
+                frames.append(_read_table(self.raw / key / f"{name}.parquet", columns))
             elif (rows := joined.get(tuple(getattr(results[key], word) for word in _OF_A_CELL))) is not None:
                 frames.append(rows)
         frames = [frame for frame in frames if len(frame)]
@@ -380,7 +380,8 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     import pyarrow as pa
 
     try:
-        table = pd.read_parquet(path)
+        with path.open("rb") as file:       # by its name Arrow opens none that is not UTF-8
+            table = pd.read_parquet(file)
     except FileNotFoundError:
         raise InputError("the run's table is missing", where=str(path),
                          remedy="finish the run with `lab run SCENARIO --resume RUN`") from None

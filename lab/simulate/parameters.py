@@ -30,7 +30,7 @@ def read_parameters(path: Path | None, accelerator: str | None = None) -> Parame
     shipped = SHIPPED_FOR_UML if accelerator == "uml" else SHIPPED
     where = str(path) if path is not None else shipped
     try:
-        text = (files("lab.simulate").joinpath(shipped).read_text() if path is None else
+        text = (files("lab.simulate").joinpath(shipped).read_text("utf-8") if path is None else
                 load_text(path, where, _MOST_BYTES))
         document = parse_json(text, where)
     except ReaderError as error:

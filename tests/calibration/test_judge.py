@@ -194,7 +194,7 @@ def test_a_cells_times_add_up_to_its_phases() -> None:
 
 def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
     (tmp_path / "cell.json").write_text("{}")
-    with pytest.raises(ReaderError, match="times cannot be read"):
+    with pytest.raises(ReaderError, match=r"cell\.json: 'kind' is missing"):
         read_timings(tmp_path, 1)
 
 

@@ -161,3 +161,41 @@ def test_a_run_that_gave_up_says_the_whole_command_that_goes_on(
     assert lab(files.new, "--against", files.old, "--only", cell, "--repetitions", "4",
                "--results", files.results) == 3
     assert f"--against {files.old} --only {cell} --repetitions 4 --resume" in capsys.readouterr().err
+
+
+HOST = """
+machine:
+  ssh: me@box
+  disk: /dev/disk/by-id/ata-X
+  consent: erase X
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--against", "{hostile}"], ["--resume", "{folder}"]])
+def test_a_scenarios_ssh_configuration_is_refused_unless_the_command_line_takes_it(
+        lab: Lab, files: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    (tmp_path / "config").write_text("ProxyCommand touch it-ran\n")
+    hostile = tmp_path / "hostile.yaml"
+    hostile.write_text(TEXT + HOST + "  ssh_config: config\n")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    asked = [option.format(hostile=hostile, folder=folder) for option in options]
+    ends_with(monkeypatch)
+    assert lab(str(hostile), *asked, "--results", files.results) == 2
+    said = capsys.readouterr().err
+    assert f"{hostile}:15: the scenario's ssh_config, {tmp_path / 'config'}, may run commands on this" in said
+    assert "--allow-ssh-config" in said
+    assert not Path(files.results).exists()
+    assert not list(folder.iterdir())
+    assert lab(str(hostile), *asked, "--results", files.results, "--allow-ssh-config") == 0
+
+
+def test_a_run_that_took_a_scenarios_ssh_configuration_says_so_in_the_command_that_goes_on(
+        lab: Lab, files: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config").write_text("")
+    (tmp_path / "host.yaml").write_text(TEXT + HOST + "  ssh_config: config\n")
+    ends_with(monkeypatch, error=RigError("the machine is gone"))
+    assert lab(str(tmp_path / "host.yaml"), "--results", files.results, "--allow-ssh-config") == 3
+    assert capsys.readouterr().err.splitlines()[-2].endswith(" --allow-ssh-config")

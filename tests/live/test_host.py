@@ -29,6 +29,7 @@ pytestmark = pytest.mark.live
 DISK = "/dev/disk/by-id/virtio-spare"
 OTHER_DISK = "/dev/disk/by-id/virtio-pool"
 GiB = 1024**3
+ALLOW = "--allow-ssh-config"
 SCENARIO = """\
 name: own-host
 question: Does a host of one's own give the same runs?
@@ -158,7 +159,7 @@ def test_what_is_not_provably_free_is_refused_and_left_alone(
         if prepare:
             own_host.sh("set -e\n" + prepare.replace("{root}", own_host.root))
             before = own_host.state()
-        done = cli("run", str(own_host.scenario(tmp_path, **changes)), "--results", str(tmp_path / "results"))
+        done = cli("run", str(own_host.scenario(tmp_path, **changes)), ALLOW, "--results", str(tmp_path / "results"))
         assert own_host.state() == before
     finally:
         if undo:
@@ -174,7 +175,7 @@ def test_a_second_lab_waits_for_no_host_but_is_refused(own_host: OwnHost, cli: A
     assert lock.stdout is not None
     assert lock.stdin is not None
     assert lock.stdout.readline() == b"held\n"
-    done = cli("run", str(own_host.scenario(tmp_path)), "--results", str(tmp_path / "results"))
+    done = cli("run", str(own_host.scenario(tmp_path)), ALLOW, "--results", str(tmp_path / "results"))
     lock.stdin.close()
     lock.wait(30)
     assert (done.returncode, "in use by another `lab`" in done.stderr) == (3, True), done.stderr
@@ -183,7 +184,7 @@ def test_a_second_lab_waits_for_no_host_but_is_refused(own_host: OwnHost, cli: A
 @pytest.fixture(scope="module")
 def measured(own_host: OwnHost, clean_state: list[str], cli: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("own-host")
-    done = cli("run", str(own_host.scenario(folder)), "--results", str(folder / "results"))
+    done = cli("run", str(own_host.scenario(folder)), ALLOW, "--results", str(folder / "results"))
     assert done.returncode == 0, done.stderr[-4000:]
     return open_run(Path(done.stdout.splitlines()[-1]))
 
@@ -232,7 +233,7 @@ def test_destroy_leaves_hosts_alone(own_host: OwnHost, cli: Any) -> None:
 def test_a_killed_run_is_resumed_by_its_marker_and_a_host_that_reboots_then_is_waited_for(
         own_host: OwnHost, clean_state: list[str], cli: Any, tmp_path: Path) -> None:
     scenario, one = own_host.scenario(tmp_path), "--only=overlay2-ext4.layer.files"
-    process = cli.start("run", str(scenario), one, f"--results={tmp_path / 'results'}")
+    process = cli.start("run", str(scenario), ALLOW, one, f"--results={tmp_path / 'results'}")
     deadline = time.monotonic() + 300
     while "/var/lib/docker" not in own_host.sh("findmnt -rno TARGET"):
         assert process.poll() is None
@@ -244,7 +245,7 @@ def test_a_killed_run_is_resumed_by_its_marker_and_a_host_that_reboots_then_is_w
     assert marker["serial"] == "spare"
     assert own_host.state() != clean_state
     (folder,) = (tmp_path / "results").iterdir()
-    process = cli.start("run", str(scenario), one, f"--resume={folder}")
+    process = cli.start("run", str(scenario), ALLOW, one, f"--resume={folder}")
     deadline = time.monotonic() + 600
     while ".scope" not in own_host.sh("ls -d /sys/fs/cgroup/system.slice/docker-*.scope || true"):  # a container's
         assert process.poll() is None
@@ -259,7 +260,7 @@ def test_a_killed_run_is_resumed_by_its_marker_and_a_host_that_reboots_then_is_w
 
 def test_an_interrupted_run_cleans_up_at_once(own_host: OwnHost, clean_state: list[str], cli: Any,
                                               tmp_path: Path) -> None:
-    process = cli.start("run", str(own_host.scenario(tmp_path)), f"--results={tmp_path / 'results'}")
+    process = cli.start("run", str(own_host.scenario(tmp_path)), ALLOW, f"--results={tmp_path / 'results'}")
     deadline = time.monotonic() + 300
     while "virtio-spare-part2" not in own_host.sh("ls /dev/disk/by-id"):
         assert process.poll() is None

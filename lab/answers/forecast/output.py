@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def ready_files_of(found: ObservedAnswers) -> dict[str, str]:
               if reach.share < 1]
     log = Path(found.forecast.growth.observed.path).name
     pool = found.forecast.growth.observed.pool
-    on_host = f"dmsetup status --target thin-pool {pool}".rstrip()
+    on_host = "dmsetup status --target thin-pool" + (f" {shlex.quote(pool)}" if pool else "")
     files = {ALERTS: rules_yaml(f"a forecast from the log {log!r}", alerts, is_pool=True, on_host=on_host)}
     if found.extended is not None:
         files[PROFILE_FILE] = profile(lvm_spec())

@@ -43,7 +43,7 @@ def profile(spec: StorageSpec) -> str:
 
 def script(found: Answers, group: VolumeGroup) -> str:
     """A shell script that makes the pool in a volume group that is there.  Commands that erase stand in comments."""
-    spec, name = found.plan.storage, f"{VOLUME_GROUP}/{POOL}"
+    plan, spec, name = _comment(found.plan.name), found.plan.storage, f"{VOLUME_GROUP}/{POOL}"
     chunk = (spec.chunk_size_bytes or 0) // 1024
     free = ("and LVM's spare of the same size.\n#   "
             f"The threshold of {spec.autoextend_threshold} % has LVM extend nothing.")
@@ -52,7 +52,7 @@ def script(found: Answers, group: VolumeGroup) -> str:
                 f"extend the data by {spec.extension_percent} % {STEPS_WANTED} times.")
     return f"""\
 #!/bin/sh
-# The thin pool of the plan "{found.plan.name}".  Read it before you run it, as root; nothing has run it for you.
+# The thin pool of the plan "{plan}".  Read it before you run it, as root; nothing has run it for you.
 #
 # It needs a volume group "{VOLUME_GROUP}" with {_size(group.extents)} free:
 #   data {_size(group.data_extents)}, metadata {_size(group.metadata_extents)}, {free}
@@ -133,11 +133,11 @@ def rules_yaml(whose: str, alerts: Sequence[tuple[int, str]], *, is_pool: bool, 
     data, metadata = (("thin_pool_data_percent", "thin_pool_metadata_percent") if is_pool
                       else ("filesystem_used_percent", None))
     metrics = data if metadata is None else f"{data} and {metadata}"
-    lines = [f"# Alerts of {whose}.  Put your exporter's metrics for {metrics} in.",
-             f"# On a host: {on_host}", "groups:", "  - name: container-storage", "    rules:"]
+    lines = [f"# Alerts of {_comment(whose)}.  Put your exporter's metrics for {metrics} in.",
+             f"# On a host: {_comment(on_host)}", "groups:", "  - name: container-storage", "    rules:"]
     for number, (percent, comment) in enumerate(alerts):
         severity = "critical" if number == len(alerts) - 1 else "warning"
-        lines += [f"      # {comment}", *_rule("Data", data, percent, severity)]
+        lines += [f"      # {_comment(comment)}", *_rule("Data", data, percent, severity)]
         if metadata is not None:
             lines += _rule("Metadata", metadata, percent, severity)
     return "\n".join(lines) + "\n"
@@ -170,3 +170,8 @@ def _mebibytes(extents: int) -> str:
 
 def _size(extents: int) -> str:
     return format_bytes(extents * EXTENT_BYTES)
+
+
+def _comment(text: str) -> str:
+    """The text as a comment's one line: what would end the line, or is no character, is written as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

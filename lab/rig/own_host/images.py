@@ -33,7 +33,7 @@ def images_for(machine: Machine) -> Path:
 
 def install_images(machine: Machine, folder: Path) -> None:
     """Copies the images into the machine (some 200 MB), unless these very ones are there."""
-    index = (folder / _INDEX).read_text()
+    index = (folder / _INDEX).read_text("utf-8")
     if machine.run(["cat", f"{_FOLDER}/{_INDEX}"], check=False).stdout == index:
         return
     for archive in sorted(folder.glob("*.tar")):

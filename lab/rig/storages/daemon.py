@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
-from lab.errors import RigError
+from lab.errors import OutputRefused
 from lab.readers.docker_info import DockerInfo, parse_docker_info
 from lab.rig.machine import GUEST_FOLDER, Machine
 
@@ -42,15 +43,28 @@ GUEST_TIMED = f"{GUEST_FOLDER}/timed.sh"
 
 
 def timed_seconds(stderr: str) -> float:
-    """Seconds that timed.sh reported on the last line of standard error.  Raises RigError where it did not."""
+    """Seconds that timed.sh reported on the last line of standard error.  Raises OutputRefused where it did not."""
     began, ended = timed_span(stderr)
     return ended - began
 
 
 def timed_span(stderr: str) -> tuple[float, float]:
-    """When a timed command began and ended, by the machine's clock.  Raises RigError where timed.sh told no time."""
-    lines = stderr.splitlines()
-    if not lines or not lines[-1].startswith("timed: "):
-        raise RigError(f"no time was reported: {stderr[-200:]!r}")
-    began, ended = lines[-1].split()[1:3]
-    return float(began), float(ended)
+    """When a timed command began and ended, by the machine's clock.
+
+    Raises OutputRefused where timed.sh told no time, or an end before the begin or more than 30 days after it.
+    """
+    last = stderr[-_TIMED_CHARACTERS:].removesuffix("\n").rpartition("\n")[2]
+    told = _TIMED.fullmatch(last)
+    if told is None:
+        raise OutputRefused(f"no time was reported: the last line is {last[-200:]!r}, `timed: BEGAN ENDED` expected")
+    began, ended = (float(time.replace(",", ".")) for time in told.groups())
+    if not began <= ended <= began + _MOST_SECONDS:
+        raise OutputRefused(f"a command began at {began} and ended at {ended} by the machine's clock: not one after "
+                            "the other, or more than 30 days")
+    return began, ended
+
+
+_TIMED_CHARACTERS = 1000
+_TIMED = re.compile(r"timed: ([0-9]{1,10}[.,][0-9]{1,9}) ([0-9]{1,10}[.,][0-9]{1,9})", re.ASCII)
+"""As bash prints its EPOCHREALTIME, with the comma of the machine's language."""
+_MOST_SECONDS = 30 * 86400.0
