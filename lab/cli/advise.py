@@ -16,15 +16,17 @@ from lab.errors import AnswerIsNo, Inconclusive
                     "`lab advise mine.yaml --runs results/reference --runs results/mine --json`")
 def advise(
     workload: Annotated[Path, typer.Argument(
-        metavar="WORKLOAD", help="A profile of the workload and its host: copy one of scenarios/profiles/.")],
+        metavar="WORKLOAD", help="A profile of the workload and its host.  Copy one from scenarios/profiles/.")],
     runs: Annotated[list[Path] | None, typer.Option(
-        metavar="RUN", help="Measured runs, or folders above some (may be given more than once); the committed "
-                            "results/reference by default.")] = None,
+        metavar="RUN", help="Measured runs, or folders that hold some (may be given more than once).", show_default="results/reference")] = None,
     params: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Parameters of `lab calibrate`, for the forecast of space.")] = None,
+        metavar="FILE", help="Parameters that `lab calibrate` wrote, for the forecast of space.",
+        show_default="those that came with the lab")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Rank storages for a workload: measured ratios, the model's forecast, the documentation's constraints.
+    """Rank the storages for a workload.
+
+    The ranking rests on measured ratios, on the model's forecast, and on the constraints of the documentation.
 
     Exit code 0: there is an order, or one storage is left; 1: the documentation excludes every storage; 2: bad input;
     4: neither measurement nor documentation tells any two apart.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
-JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and everything else on stderr.")]
 
 
 def main() -> None:
@@ -196,7 +196,7 @@ def _before_any_command(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
                                           help="Print the lab's version.")] = False,
 ) -> None:
-    """Measure container storage in real VMs, simulate it, and answer from what was found."""
+    """Measure container storage in real VMs, simulate it, and answer questions from the results."""
     global _started
     _started = context.invoked_subcommand
     if context.invoked_subcommand is None:
@@ -240,7 +240,7 @@ class Steps:
         moment = time.monotonic()
         self._first = self._first or (moment, done)
         took, more = moment - self._first[0], done - self._first[1]
-        if seconds_left is None and total is not None and 0 < more and done < total:
+        if seconds_left is None and total is not None and more > 0 and done < total:
             seconds_left = took * (total - done) / more
         if moment - self._told_at < 1 and done != total:
             return

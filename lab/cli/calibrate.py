@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: `lab calibrate results/reference -o params.json`")
 def calibrate(
-    runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PARAMS", help="Where the parameters go.")],
-    screening: Annotated[bool, typer.Option("--screen", help="Say what each parameter does to growth, too.")] = False,
+    runs: Annotated[list[Path], typer.Argument(help="Folders of measured runs, or folders that hold some.", metavar="RUN...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PARAMS", help="The file into which the parameters are written.")],
+    screening: Annotated[bool, typer.Option("--screen", help="Tell as well how much each parameter changes the space that is taken.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Fit the model to measured runs.  Prints the parameters with their intervals, and what the runs leave open."""
+    """Fit the model to measured runs.
+
+    The command prints each parameter with its interval, and says what the runs leave open.
+    """
     from lab.calibration.fit import run_calibration
     from lab.runs.store import find_runs
     from lab.simulate.parameters import write_parameters

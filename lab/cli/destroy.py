@@ -7,9 +7,9 @@ import json
 from lab.cli.base import JSON, app, say
 
 
-@app.command(epilog="Example: `lab destroy`")
+@app.command(epilog="Examples: `lab destroy`; `lab destroy --json`")
 def destroy(as_json: JSON = False) -> None:
-    """Remove every VM that a run left behind, with its disks.  The box stays."""
+    """Remove every VM that a run left behind, with its disks.  The box and all results stay."""
     from lab.rig.vm.vagrant import destroy_all
 
     removed = destroy_all(say)

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: `lab doctor --install`")
 def doctor(
-    install: Annotated[bool, typer.Option("--install", help="Install it (apt-get; sudo if not root).")] = False,
+    install: Annotated[bool, typer.Option("--install", help="Install what is missing, by apt-get (with sudo if not root).")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Say what this machine lacks for real runs, and the command that installs it."""
+    """Say what this machine lacks for real runs, and which command installs it.
+
+    Exit code 0: nothing is lacking; 3: something is.
+    """
     from lab.rig.vm import doctor as rig_doctor
 
     checks = rig_doctor.examine()

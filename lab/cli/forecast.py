@@ -57,6 +57,8 @@ def forecast(
     """Say when a recorded pool is full, and how large it must be.
 
     The lab draws growth from the recording and simulates nothing.  `lab collect` prints the script that records.
+
+    Exit code 0: answered; with --check 1: the pool does not hold; 4: that is left open; 2: bad input.
     """
     from lab.answers.forecast.answers import Asked, answer_from_log
     from lab.answers.forecast.output import document

@@ -25,43 +25,48 @@ _WIDTH = 200
 """Columns of a table that no terminal shows, such as a CI log."""
 
 
-@app.command(epilog="Examples: `lab gate RUN` (of `lab run new.yaml --against old.yaml`, two arms); `lab gate BASELINE "
+@app.command(epilog="Examples: `lab gate RUN`, where RUN is of `lab run new.yaml --against old.yaml`; `lab gate BASELINE "
                     "RUN`; `lab gate --self-test results/aa -o self-test.json`")
 def gate(
     runs: Annotated[list[Path] | None, typer.Argument(
-        help="One run with two arms; or a baseline's run, and the candidate's; with --self-test, A/A runs.",
+        help="One run with two arms, or the baseline's run and the candidate's.  With --self-test: A/A runs.",
         metavar="[BASELINE] RUN", show_default=False)] = None,
     rules: Annotated[Path | None, typer.Option(
-        help="YAML: alpha, looks, max_repetitions, minimum_effects, tolerances, ignore.", metavar="FILE")] = None,
+        help="A YAML file with alpha, looks, max_repetitions, minimum_effects, tolerances, ignore.", metavar="FILE")] = None,
     accept: Annotated[list[str] | None, typer.Option(
-        metavar="PROPERTY", help="This property of the environment may differ, as in lab.commit (may be given more "
-                                 "than once).")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of random flips and splits.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+        metavar="PROPERTY", help="Let this property of the environment differ, for example lab.commit (may be given "
+                                 "more than once).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The seed of all random draws.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML into this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Write the report; where $GITHUB_STEP_SUMMARY is set, it is added there too.")] = None,
+        metavar="FILE", help="Write the report into this file.  Where $GITHUB_STEP_SUMMARY is set, the report is "
+                              "added there too.")] = None,
     self_test: Annotated[bool, typer.Option(
-        "--self-test", help="From A/A runs (one scenario as both arms): the rate of false alarms, and the smallest "
-                            "effect found.")] = False,
+        "--self-test", help="Tell the rate of false alarms and the smallest effect that is found, from A/A runs "
+                            "(one scenario as both arms).")] = False,
     prove: Annotated[bool, typer.Option(
-        "--prove", help="From a run whose candidate was slowed down on purpose: in how many draws of --pairs the gate "
-                        "finds it.")] = False,
-    pairs: Annotated[int | None, typer.Option(min=2, max=100, help="With --prove: of one draw.",
+        "--prove", help="Tell how often the gate finds a slow-down that was made on purpose: in how many draws of "
+                        "--pairs from this run.")] = False,
+    pairs: Annotated[int | None, typer.Option(min=2, max=100, help="With --prove: how many pairs are in a draw.",
                                               show_default="10")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="With --self-test or --prove: "
-                                                "store the result as JSON.")] = None,
+                                                "store the result in this file, as JSON.")] = None,
     repetitions: Annotated[int | None, typer.Option(
-        min=2, max=100, help="With --self-test: tell the power for so many, not for those that the run has.")] = None,
+        min=2, max=100, help="With --self-test: tell the power for so many repetitions.",
+        show_default="those that the runs have")] = None,
     self_test_result: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="What --self-test -o stored: the report says what the verdict is worth.")] = None,
+        metavar="FILE", help="A result that --self-test -o stored.  From it the report says what the verdict is worth.")] = None,
     looks: Annotated[bool, typer.Option(
         "--looks", help="Print how many repetitions there should be each time that the gate is asked, and judge "
-                        "nothing; of the other options only --rules counts.")] = False,
+                        "nothing.  Of the other options only --rules counts.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Judge a candidate against a baseline: timings by permutation tests, counts of space by tolerances.
+    """Judge whether a candidate is slower or larger than a baseline.
 
-    Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and what would settle it.
+    Timings are judged by permutation tests, and counts of space by tolerances.
+
+    Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and the report says
+    what would settle it.
     """
     from lab.answers.gate import gate as judging
     from lab.answers.gate.rules import Rules, load_rules

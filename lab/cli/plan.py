@@ -137,6 +137,8 @@ def plan(
     """Say how large a pool must be, when it is full, and what each lever changes.
 
     The lab's model simulates the host many times.  Each answer has the interval that the number of runs allows.
+
+    Exit code 0: answered; with --check 1: the storage does not hold; 4: that is left open; 2: bad input.
     """
     asked = Asked(
         plan_file,

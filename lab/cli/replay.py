@@ -16,17 +16,17 @@ from lab.errors import AnswerIsNo, InputError
                     "`lab replay my-trace.log.gz --chunk-size 64KiB,512KiB --pool-size 100GiB`")
 def replay(
     case: Annotated[Path, typer.Argument(
-        metavar="CASE|TRACE", help="A case's folder, a fio I/O log, or blkparse text.")],
+        metavar="CASE|TRACE", help="The folder of a case, a fio I/O log, or the text of blkparse.")],
     as_json: JSON = False,
     thin_dump: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Write the final mappings of a case as XML for thin_restore.")] = None,
+        metavar="FILE", help="Write the mappings at the end of a case into this file, as XML for thin_restore.")] = None,
     chunk_size: Annotated[str, typer.Option(
-        metavar="SIZES", help="Block sizes to try on a trace, separated by commas.")] = "64KiB,128KiB,512KiB",
-    pool_size: Annotated[str, typer.Option(metavar="SIZE", help="Size of the pool for a trace.")] = "100GiB",
+        metavar="SIZES", help="The data block sizes that are tried on a trace, separated by commas.")] = "64KiB,128KiB,512KiB",
+    pool_size: Annotated[str, typer.Option(metavar="SIZE", help="The size of the pool on which a trace is tried.")] = "100GiB",
 ) -> None:
-    """Replay a recorded case and compare with the kernel, or try block sizes on a trace of your own.
+    """Replay a recorded case and compare it with the kernel, or try data block sizes on a trace of your own.
 
-    Exit code 0: data blocks agree at every step; 1: they do not; 2: bad input.
+    Exit code 0: the data blocks agree at every step; 1: they do not; 2: bad input.
     """
     from lab.report.replay_tables import format_replay, format_trace
     from lab.simulate.replay import replay_case, save_pool_dump

@@ -12,9 +12,9 @@ from lab.cli.base import app, say
 
 @app.command(epilog="Example: `lab reread results/quickstart`")
 def reread(
-    runs: Annotated[list[Path], typer.Argument(help="Measured runs, or folders above some.", metavar="RUN...")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of measured runs, or folders that hold some.", metavar="RUN...")],
 ) -> None:
-    """Read the raw output of runs again and write their tables anew, after a reader was mended."""
+    """Read the raw output of runs again, and write their tables anew.  This is for after a reader was mended."""
     from lab.runs.reread import reread as read_again
     from lab.runs.store import find_runs
 

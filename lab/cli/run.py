@@ -23,27 +23,28 @@ _MAX_REPETITIONS = 10
                     "`lab run scenarios/loop-vs-direct.yaml --repeat-until "
                     "'direct-lvm/loop-lvm write_bandwidth seq-write-1m layer ±10 %'`")
 def run(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file; with --against, the candidate.",
+    scenario: Annotated[Path, typer.Argument(help="A scenario file.  With --against it is the candidate.",
                                              metavar="SCENARIO")],
     against: Annotated[Path | None, typer.Option(
-        metavar="BASELINE", help="Measure this scenario too, interleaved on the same machine; the same file for A/A.")
+        metavar="BASELINE", help="Measure this scenario too, cell by cell in turn on the same machine.  The same "
+                                 "file makes an A/A run.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder: only what is left.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; start nothing.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, and measure what is left.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured, and start nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Measure this cell only (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="How often each cell is measured.", show_default="as the scenario says")] = None,
     repeat_until: Annotated[str | None, typer.Option(
-        metavar="RATIO", help="Add repetitions until the interval of a ratio is that narrow: "
-                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', A and B labels of storages; with --against "
-                              "'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
+        metavar="RATIO", help="Add repetitions until the interval of a ratio is narrow enough: "
+                              "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', where A and B are labels of storages.  With "
+                              "--against: 'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
     max_repetitions: Annotated[int | None, typer.Option(
-        min=1, help=f"With --repeat-until: no more than these ({_MAX_REPETITIONS}).")] = None,
-    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+        min=1, help="With --repeat-until: how many repetitions there are at most.", show_default=str(_MAX_REPETITIONS))] = None,
+    results: Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")] = Path("results"),
 ) -> None:
-    """Provision, drive and measure a scenario in a VM, or on a host of yours.  Prints the run's folder last.
+    """Measure a scenario in a VM, or on a host of your own.  The last line printed is the run's folder.
 
-    Exit code 0: all cells done; 1: a cell failed; 3: it ended early, and --resume goes on; 4: the maximum of
-    repetitions was reached, and the ratio's interval is still too wide.
+    Exit code 0: all cells done; 1: a cell failed; 3: the run ended early, and --resume goes on; 4: the
+    maximum of repetitions was reached, and the ratio's interval is still too wide.
     """
     from lab.measure.runner import Runner, new_run_folder, refuse_other_arms
     from lab.rig.provide import needs_vm, provider_name, refuse_impossible

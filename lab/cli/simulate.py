@@ -15,16 +15,18 @@ from lab.cli.base import app, progress, settle
 def simulate(
     scenario: Annotated[Path, typer.Argument(help="A scenario file, as `lab run` takes it.", metavar="SCENARIO")],
     params: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Parameters of `lab calibrate`.  By default those that came with the lab: for a machine "
-                             "with `accelerator: uml` of user-mode Linux, else of an emulated one.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this cell (may be given more than once).")] = None,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
-    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("results"),
+        metavar="FILE", help="Parameters that `lab calibrate` wrote.  By default the lab takes its own: those of "
+                             "user-mode Linux where the scenario says `accelerator: uml`, else those of an emulated "
+                             "machine.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Simulate this cell only (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="How often each cell is simulated.", show_default="as the scenario says")] = None,
+    results: Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")] = Path("results"),
 ) -> None:
-    """Do a scenario in the model instead of a machine.  Prints the run's folder last.
+    """Simulate a scenario in the model instead of a machine.  The last line printed is the run's folder.
 
-    The folder is like that of a measured run; its rows have ``source = simulated``.  Exit code 0: done; 1: a cell
-    failed, as where the pool is full; 2: the model cannot express the scenario.
+    The folder has the files of a measured run, and its rows have ``source = simulated``.
+
+    Exit code 0: all cells done; 1: a cell failed, as where the pool is full; 2: the model cannot express the scenario.
     """
     from lab.scenario.order import Arms, plan
     from lab.scenario.scenario import MachineSpec, load_scenario

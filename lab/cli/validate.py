@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: `lab validate params.json results/validation`")
 def validate(
-    params: Annotated[Path, typer.Argument(help="Parameters of `lab calibrate`.", metavar="PARAMS")],
-    runs: Annotated[list[Path], typer.Argument(help="Measured runs that the fit has not seen.", metavar="RUN...")],
+    params: Annotated[Path, typer.Argument(help="Parameters that `lab calibrate` wrote.", metavar="PARAMS")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of measured runs that the fit has not seen.", metavar="RUN...")],
     as_json: JSON = False,
 ) -> None:
-    """Judge the model on runs that it has not seen: simulate their scenarios and compare growth phase by phase."""
+    """Judge the model on measured runs that its fit has not seen.
+
+    The model simulates their scenarios, and the growth of space is compared phase by phase.
+    """
     from lab.calibration.judge import run_validation
     from lab.runs.store import find_runs
     from lab.simulate.parameters import read_parameters

@@ -61,7 +61,7 @@ def cut_samples(text: str, name: str, repairs: Repairs) -> list[Sample]:
         raise ReaderError(
             "no line begins with a time" if text.strip() else "empty",
             where=f"{name}:1",
-            remedy="record with the script that `lab plan --collect` prints, or put an ISO 8601 time (date -Iseconds, "
+            remedy="record with the script that `lab collect` prints, or put an ISO 8601 time (date -Iseconds, "
                    "journalctl -o short-iso) or seconds since 1970 before each dmsetup status, lvs or docker info",
         )
     return samples

@@ -203,7 +203,7 @@ def _refuse_ruins(found: Sequence[TimedReading], name: str, wanted: str | None, 
         raise ReaderError(
             f"{sum(repair.count for repair in lost)} samples cannot be read, and {len(found)} can; the first: "
             f"{first.kind}{': ' + first.detail if first.detail else ''}", where=f"{name}:{first.lines[0]}",
-            remedy="record with the script that `lab plan --collect` prints")
+            remedy="record with the script that `lab collect` prints")
     if not found:
         raise ReaderError(f"no sample tells of {'a thin pool' if wanted is None else f'pool {wanted!r}'}", where=name,
                           remedy="root's dmsetup status, lvs, or docker info of the devicemapper driver tell of one")
