@@ -18,7 +18,8 @@ def advise(
     workload: Annotated[Path, typer.Argument(
         metavar="WORKLOAD", help="A profile of the workload and its host.  Copy one from scenarios/profiles/.")],
     runs: Annotated[list[Path] | None, typer.Option(
-        metavar="RUN", help="Measured runs, or folders that hold some (may be given more than once).", show_default="results/reference")] = None,
+        metavar="RUN", help="Measured runs, or folders that hold some (may be given more than once).",
+        show_default="results/reference")] = None,
     params: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Parameters that `lab calibrate` wrote, for the forecast of space.",
         show_default="those that came with the lab")] = None,

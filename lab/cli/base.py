@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -25,9 +25,12 @@ from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from lab.runs.records import Manifest
+    from lab.runs.store import Run
 
 app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
+RUNS = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or folders that hold some.")]
+RESULTS = Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and everything else on stderr.")]
 
 
@@ -297,6 +300,13 @@ def write_answers(folder: Path, texts: Mapping[str, str], fan_png: bytes) -> Non
         write_output(folder / name, text)
     write_output(folder / "fan.png", fan_png)
     say(f"{folder}: fan.png, {', '.join(texts)}")
+
+
+def runs_in(paths: Iterable[Path]) -> list[Run]:
+    """The runs in these folders, in their order.  Raises InputError where one holds none."""
+    from lab.runs.store import find_runs
+
+    return [run for path in paths for run in find_runs(path)]
 
 
 def size_of(text: str, option: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, progress, say
+from lab.cli.base import JSON, RUNS, app, progress, runs_in, say
 
 if TYPE_CHECKING:
     from lab.model.parameters import Parameters
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: `lab calibrate results/reference -o params.json`")
 def calibrate(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of measured runs, or folders that hold some.", metavar="RUN...")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PARAMS", help="The file into which the parameters are written.")],
-    screening: Annotated[bool, typer.Option("--screen", help="Tell as well how much each parameter changes the space that is taken.")] = False,
+    runs: RUNS,
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="PARAMS", help="The file into which the parameters are written.")],
+    screening: Annotated[bool, typer.Option(
+        "--screen", help="Tell as well how much each parameter changes the space that is taken.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Fit the model to measured runs.
@@ -25,12 +27,10 @@ def calibrate(
     The command prints each parameter with its interval, and says what the runs leave open.
     """
     from lab.calibration.fit import run_calibration
-    from lab.runs.store import find_runs
     from lab.simulate.parameters import write_parameters
 
     with progress() as steps:
-        parameters = run_calibration([run for path in runs for run in find_runs(path)], say, steps,
-                                     screening=screening)
+        parameters = run_calibration(runs_in(runs), say, steps, screening=screening)
     write_parameters(parameters, output)
     if as_json:
         print(parameters.model_dump_json(indent=1))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: `lab doctor --install`")
 def doctor(
-    install: Annotated[bool, typer.Option("--install", help="Install what is missing, by apt-get (with sudo if not root).")] = False,
+    install: Annotated[bool, typer.Option(
+        "--install", help="Install what is missing, by apt-get (with sudo if not root).")] = False,
     as_json: JSON = False,
 ) -> None:
     """Say what this machine lacks for real runs, and which command installs it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, progress, say
+from lab.cli.base import JSON, app, progress, runs_in, say
 from lab.errors import AnswerIsNo, Inconclusive, InputError
 from lab.runs.files import write_output
 
@@ -25,19 +25,21 @@ _WIDTH = 200
 """Columns of a table that no terminal shows, such as a CI log."""
 
 
-@app.command(epilog="Examples: `lab gate RUN`, where RUN is of `lab run new.yaml --against old.yaml`; `lab gate BASELINE "
-                    "RUN`; `lab gate --self-test results/aa -o self-test.json`")
+@app.command(epilog="Examples: `lab gate RUN`, where RUN is of `lab run new.yaml --against old.yaml`; "
+                    "`lab gate BASELINE RUN`; `lab gate --self-test results/aa -o self-test.json`")
 def gate(
     runs: Annotated[list[Path] | None, typer.Argument(
         help="One run with two arms, or the baseline's run and the candidate's.  With --self-test: A/A runs.",
         metavar="[BASELINE] RUN", show_default=False)] = None,
     rules: Annotated[Path | None, typer.Option(
-        help="A YAML file with alpha, looks, max_repetitions, minimum_effects, tolerances, ignore.", metavar="FILE")] = None,
+        metavar="FILE", help="A YAML file with alpha, looks, max_repetitions, minimum_effects, tolerances, "
+                             "ignore.")] = None,
     accept: Annotated[list[str] | None, typer.Option(
         metavar="PROPERTY", help="Let this property of the environment differ, for example lab.commit (may be given "
                                  "more than once).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The seed of all random draws.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML into this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Write the verdict as JUnit XML into this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Write the report into this file.  Where $GITHUB_STEP_SUMMARY is set, the report is "
                               "added there too.")] = None,
@@ -55,7 +57,8 @@ def gate(
         min=2, max=100, help="With --self-test: tell the power for so many repetitions.",
         show_default="those that the runs have")] = None,
     self_test_result: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="A result that --self-test -o stored.  From it the report says what the verdict is worth.")] = None,
+        metavar="FILE", help="A result that --self-test -o stored.  From it the report says what the verdict is "
+                             "worth.")] = None,
     looks: Annotated[bool, typer.Option(
         "--looks", help="Print how many repetitions there should be each time that the gate is asked, and judge "
                         "nothing.  Of the other options only --rules counts.")] = False,
@@ -65,8 +68,7 @@ def gate(
 
     Timings are judged by permutation tests, and counts of space by tolerances.
 
-    Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and the report says
-    what would settle it.
+    Exit code 0: no regression; 1: a regression; 2: bad input; 4: inconclusive, and it says what would settle it.
     """
     from lab.answers.gate import gate as judging
     from lab.answers.gate.rules import Rules, load_rules
@@ -164,10 +166,9 @@ def _self_test(paths: list[Path], rules: Rules, seed: int, repetitions: int | No
     from lab.answers.gate.markdown_report import self_test_part
     from lab.answers.gate.self_test import self_test
     from lab.answers.gate.shown import COUNT_HEAD, SELF_TEST_HEAD, count_lines, self_test_lines, self_test_sentences
-    from lab.runs.store import find_runs
 
     with progress() as steps:
-        found = self_test([run for path in paths for run in find_runs(path)], rules, seed=seed,
+        found = self_test(runs_in(paths), rules, seed=seed,
                           repetitions=repetitions, progress=steps("timings"))
     text = found.model_dump_json(indent=2) + "\n"
     if output is not None:

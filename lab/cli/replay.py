@@ -19,10 +19,13 @@ def replay(
         metavar="CASE|TRACE", help="The folder of a case, a fio I/O log, or the text of blkparse.")],
     as_json: JSON = False,
     thin_dump: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Write the mappings at the end of a case into this file, as XML for thin_restore.")] = None,
+        metavar="FILE", help="Write the mappings at the end of a case into this file, as XML for "
+                             "thin_restore.")] = None,
     chunk_size: Annotated[str, typer.Option(
-        metavar="SIZES", help="The data block sizes that are tried on a trace, separated by commas.")] = "64KiB,128KiB,512KiB",
-    pool_size: Annotated[str, typer.Option(metavar="SIZE", help="The size of the pool on which a trace is tried.")] = "100GiB",
+        metavar="SIZES", help="The data block sizes that are tried on a trace, separated by commas.")
+    ] = "64KiB,128KiB,512KiB",
+    pool_size: Annotated[str, typer.Option(
+        metavar="SIZE", help="The size of the pool on which a trace is tried.")] = "100GiB",
 ) -> None:
     """Replay a recorded case and compare it with the kernel, or try data block sizes on a trace of your own.
 

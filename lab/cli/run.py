@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import app, progress, say, settle
+from lab.cli.base import RESULTS, app, progress, say, settle
 from lab.errors import InputError, RigError
 from lab.rig.interrupts import Interrupted
 
@@ -29,17 +29,22 @@ def run(
         metavar="BASELINE", help="Measure this scenario too, cell by cell in turn on the same machine.  The same "
                                  "file makes an A/A run.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, and measure what is left.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured, and start nothing.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Measure this cell only (may be given more than once).")] = None,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="How often each cell is measured.", show_default="as the scenario says")] = None,
+    resume: Annotated[Path | None, typer.Option(
+        metavar="RUN", help="Go on with the run in this folder, and measure what is left.")] = None,
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Print what would be measured, and start nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(
+        metavar="CELL", help="Measure this cell only (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(
+        min=1, help="How often each cell is measured.", show_default="as the scenario says")] = None,
     repeat_until: Annotated[str | None, typer.Option(
         metavar="RATIO", help="Add repetitions until the interval of a ratio is narrow enough: "
                               "'A/B METRIC [WORKLOAD:]PHASE TARGET ±N %', where A and B are labels of storages.  With "
                               "--against: 'candidate/baseline METRIC [WORKLOAD:]PHASE TARGET LABEL ±N %'.")] = None,
     max_repetitions: Annotated[int | None, typer.Option(
-        min=1, help="With --repeat-until: how many repetitions there are at most.", show_default=str(_MAX_REPETITIONS))] = None,
-    results: Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")] = Path("results"),
+        min=1, help="With --repeat-until: how many repetitions there are at most.",
+        show_default=str(_MAX_REPETITIONS))] = None,
+    results: RESULTS = Path("results"),
 ) -> None:
     """Measure a scenario in a VM, or on a host of your own.  The last line printed is the run's folder.
 

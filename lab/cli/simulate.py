@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lab.cli.base import app, progress, settle
+from lab.cli.base import RESULTS, app, progress, settle
 
 
 @app.command(epilog="Examples: `lab simulate scenarios/quickstart.yaml`; "
@@ -18,9 +18,11 @@ def simulate(
         metavar="FILE", help="Parameters that `lab calibrate` wrote.  By default the lab takes its own: those of "
                              "user-mode Linux where the scenario says `accelerator: uml`, else those of an emulated "
                              "machine.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Simulate this cell only (may be given more than once).")] = None,
-    repetitions: Annotated[int | None, typer.Option(min=1, help="How often each cell is simulated.", show_default="as the scenario says")] = None,
-    results: Annotated[Path, typer.Option(help="The folder in which the run's own folder is made.")] = Path("results"),
+    only: Annotated[list[str] | None, typer.Option(
+        metavar="CELL", help="Simulate this cell only (may be given more than once).")] = None,
+    repetitions: Annotated[int | None, typer.Option(
+        min=1, help="How often each cell is simulated.", show_default="as the scenario says")] = None,
+    results: RESULTS = Path("results"),
 ) -> None:
     """Simulate a scenario in the model instead of a machine.  The last line printed is the run's folder.
 

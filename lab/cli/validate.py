@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, progress
+from lab.cli.base import JSON, app, progress, runs_in
 
 if TYPE_CHECKING:
     from lab.calibration.judge import Validation
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: `lab validate params.json results/validation`")
 def validate(
     params: Annotated[Path, typer.Argument(help="Parameters that `lab calibrate` wrote.", metavar="PARAMS")],
-    runs: Annotated[list[Path], typer.Argument(help="Folders of measured runs that the fit has not seen.", metavar="RUN...")],
+    runs: Annotated[list[Path], typer.Argument(
+        metavar="RUN...", help="Folders of measured runs that the fit has not seen.")],
     as_json: JSON = False,
 ) -> None:
     """Judge the model on measured runs that its fit has not seen.
@@ -25,12 +26,10 @@ def validate(
     The model simulates their scenarios, and the growth of space is compared phase by phase.
     """
     from lab.calibration.judge import run_validation
-    from lab.runs.store import find_runs
     from lab.simulate.parameters import read_parameters
 
     with progress() as steps:
-        found = run_validation(read_parameters(params), [run for path in runs for run in find_runs(path)],
-                               steps("simulations"))
+        found = run_validation(read_parameters(params), runs_in(runs), steps("simulations"))
     if as_json:
         print(json.dumps(found.document(), indent=1))
     else:
