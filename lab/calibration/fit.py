@@ -63,6 +63,7 @@ def run_calibration(runs: Sequence[Run], say: Say, steps: Steps, *, screening: b
         {**Timing().model_dump(), **{name: one.value for name, one in timing.items()}}))
     say(f"times from {len(took)} observations")
     log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), steps("settings of the log"))
+    say(f"log costs that leave {log.squares:.6g} data blocks² of {log.n} increments")
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
     fits = fit_times([one for run in runs for one in at_one_pace(observations(run, scenario_of(run)))])
     say(f"service times of {len(fits)} kinds of storage and target")

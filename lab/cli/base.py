@@ -24,6 +24,8 @@ from lab.rig import interrupts
 from lab.rig.interrupts import Interrupted
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lab.runs.records import Manifest
     from lab.runs.store import Run
 
@@ -300,6 +302,21 @@ def write_answers(folder: Path, texts: Mapping[str, str], fan_png: bytes) -> Non
         write_output(folder / name, text)
     write_output(folder / "fan.png", fan_png)
     say(f"{folder}: fan.png, {', '.join(texts)}")
+
+
+def new_table(*head: str, title: str | None = None) -> Table:
+    """A table with these columns."""
+    from rich.table import Table
+
+    return Table(*head, title=title)
+
+
+def judge(holds: bool | None, verdict: str, remedy: str) -> None:
+    """What ``--check`` ends with.  Raises AnswerIsNo where it does not hold, Inconclusive where that is left open."""
+    if holds is False:
+        raise AnswerIsNo(verdict)
+    if holds is None:
+        raise Inconclusive(verdict, remedy=remedy)
 
 
 def runs_in(paths: Iterable[Path]) -> list[Run]:

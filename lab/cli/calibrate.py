@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, RUNS, app, progress, runs_in, say
+from lab.cli.base import JSON, RUNS, app, new_table, progress, runs_in, say
 
 if TYPE_CHECKING:
     from lab.model.parameters import Parameters
@@ -40,16 +40,14 @@ def calibrate(
 
 def _print_parameters(parameters: Parameters) -> None:
     from rich.console import Console
-    from rich.table import Table
-
-    table = Table("parameter", "value", "90 % interval", "n", "identified", "why")
+    table = new_table("parameter", "value", "90 % interval", "n", "identified", "why")
     for one in parameters.fitted:
         interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
         table.add_row(one.name, f"{one.value:.4g}", interval, str(one.n), "yes" if one.identified else "NO", one.reason)
     Console().print(table)
     if parameters.effects:
-        effects = Table("parameter", "effect on the space taken, MiB", "its spread, MiB",
-                        title="Morris screening: over each parameter's whole range")
+        effects = new_table("parameter", "effect on the space taken, MiB", "its spread, MiB",
+                            title="Morris screening: over each parameter's whole range")
         for effect in parameters.effects:
             effects.add_row(effect.name, *(f"{bytes_ / 2**20:.3g}" for bytes_ in (effect.mean_absolute_bytes,
                                                                                   effect.spread_bytes)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, say
+from lab.cli.base import JSON, app, new_table, say
 from lab.errors import RigError
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def _fetch_kernel() -> None:
 
 def _print_checks(checks: list[Check]) -> None:
     from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "check", "found", "Debian package")
+    table = new_table("", "check", "found", "Debian package")
     for check in checks:
         mark = "ok" if check.ok else ("MISSING" if check.needed else "note")
         table.add_row(mark, check.name, check.detail, check.package or "")

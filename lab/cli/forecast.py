@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, size_of, write_answers
-from lab.errors import AnswerIsNo, Inconclusive
+from lab.cli.base import JSON, app, judge, new_table, size_of, write_answers
 from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
@@ -78,10 +77,8 @@ def forecast(
         print(json.dumps(document(found), indent=1, allow_nan=False))
     else:
         _print(found)
-    if check and found.holds is False:
-        raise AnswerIsNo(verdict(found))
-    if check and found.holds is None:
-        raise Inconclusive(verdict(found), remedy="its size is just about at the accepted risk: try a larger --pool")
+    if check:
+        judge(found.holds, verdict(found), "its size is just about at the accepted risk: try a larger --pool")
 
 
 def _write(found: ObservedAnswers, folder: Path) -> None:
@@ -112,8 +109,6 @@ def _print(found: ObservedAnswers) -> None:
 
 
 def _chances(found: ObservedAnswers) -> Table:
-    from rich.table import Table
-
     from lab.answers.forecast.words import share
 
     rows = [("data full", found.forecast.data.chances)]
@@ -121,18 +116,17 @@ def _chances(found: ObservedAnswers) -> Table:
         rows += [("metadata full", found.forecast.metadata.chances), ("any of these", found.forecast.full)]
     if found.extended is not None:
         rows.append(("any of these, extended by LVM", found.extended.full))
-    table = Table("probability of", *(f"by {chance.t_days:g} d" for chance in found.forecast.full), title="Risks")
+    table = new_table("probability of", *(f"by {chance.t_days:g} d" for chance in found.forecast.full), title="Risks")
     for name, chances in rows:
         table.add_row(name, *(share(chance) for chance in chances))
     return table
 
 
 def _reaches(found: ObservedAnswers) -> Table:
-    from rich.table import Table
-
     from lab.answers.forecast.words import reached
 
-    table = Table("days to", "median", "90 % interval", "not within the horizon", "by a straight line", title="When")
+    table = new_table("days to", "median", "90 % interval", "not within the horizon", "by a straight line",
+                      title="When")
     for level in (found.forecast.data, found.forecast.metadata):
         if level is not None:
             for reach in level.reaches:
@@ -141,12 +135,10 @@ def _reaches(found: ObservedAnswers) -> Table:
 
 
 def _sizes(found: ObservedAnswers) -> Table:
-    from rich.table import Table
-
     from lab.units import format_bytes
 
-    table = Table("of", "now", "full with the accepted risk", "and with a tenth free",
-                  title=f"Smallest sizes within {100 * found.asked.risk:g} % risk")
+    table = new_table("of", "now", "full with the accepted risk", "and with a tenth free",
+                      title=f"Smallest sizes within {100 * found.asked.risk:g} % risk")
 
     def size(size_bytes: int | None) -> str:
         return "not told" if size_bytes is None else format_bytes(size_bytes)

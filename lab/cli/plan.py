@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperCommand
 
 from lab.answers.plan.flags import Flags, plan_of_flags, told_by_flag
-from lab.cli.base import JSON, app, progress, write_answers
-from lab.errors import AnswerIsNo, Inconclusive, InputError
+from lab.cli.base import JSON, app, judge, new_table, progress, write_answers
+from lab.errors import InputError
 from lab.runs.files import make_output_folder
 
 if TYPE_CHECKING:
@@ -183,10 +183,8 @@ def _tell(found: Answers, asked: Asked) -> None:
         print(json.dumps(document(found), indent=1, allow_nan=False))
     else:
         _print(found)
-    if asked.check and found.holds is False:
-        raise AnswerIsNo(verdict(found))
-    if asked.check and found.holds is None:
-        raise Inconclusive(verdict(found), remedy=f"--replications {more_replications(found)}")
+    if asked.check:
+        judge(found.holds, verdict(found), f"--replications {more_replications(found)}")
 
 
 def _write(found: Answers, folder: Path) -> None:
@@ -220,11 +218,9 @@ def _print(found: Answers) -> None:
 
 
 def _risks(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import short
 
-    table = Table("probability of", *(f"by {day:.3g} d" for day in found.risks[0].days), title="Risks")
+    table = new_table("probability of", *(f"by {day:.3g} d" for day in found.risks[0].days), title="Risks")
     for risk in found.risks:
         if risk.name == "metadata full" and not found.plan.is_pool:
             continue
@@ -233,12 +229,11 @@ def _risks(found: Answers) -> Table:
 
 
 def _days(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import range_of, when
 
     horizon = found.plan.horizon_days
-    table = Table("days to", "median", "its interval", "90 % of replications", "not within the horizon", title="When")
+    table = new_table("days to", "median", "its interval", "90 % of replications", "not within the horizon",
+                      title="When")
     for one in found.days:
         inner = f"{when(one.median_low, horizon)} to {when(one.median_high, horizon)}" if one.reached else ""
         table.add_row(one.name, when(one.median, horizon), inner, range_of(one, horizon),
@@ -247,12 +242,10 @@ def _days(found: Answers) -> Table:
 
 
 def _sizes(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import interval
     from lab.units import format_bytes
 
-    table = Table("of", "size", "how", title=f"Smallest sizes within {found.plan.accepted_risk_percent:g} % risk")
+    table = new_table("of", "size", "how", title=f"Smallest sizes within {found.plan.accepted_risk_percent:g} % risk")
     table.add_row("data", format_bytes(found.data_bytes), f"{interval(found.data)}; {found.data.how}")
     if (sizes := found.metadata) is not None:
         table.add_row("metadata", format_bytes(sizes.wanted), "the largest of these:")
@@ -264,13 +257,11 @@ def _sizes(found: Answers) -> Table:
 
 
 def _chunks(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import change
     from lab.units import format_bytes
 
     runs = f"Chunk sizes, of {found.chunks[0].data.n} replications with each" if found.chunks else ""
-    table = Table("data block", "data", "metadata", "data + 2 x metadata, to the planned", title=runs)
+    table = new_table("data block", "data", "metadata", "data + 2 x metadata, to the planned", title=runs)
     for one in sorted(found.chunks, key=lambda chunk: chunk.chunk_bytes):
         told = "planned" if one.difference is None else change(one.difference)
         mark = " *" if one is found.best_chunk else ""
@@ -280,13 +271,11 @@ def _chunks(found: Answers) -> Table:
 
 
 def _layouts(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import short
     from lab.units import format_bytes
 
-    table = Table("layout", "data", "metadata", "free", "extensions that fit", "refuses or waits", "LVM extended",
-                  title="Layouts, tested in the model")
+    table = new_table("layout", "data", "metadata", "free", "extensions that fit", "refuses or waits", "LVM extended",
+                      title="Layouts, tested in the model")
     for one in found.tested:
         room = ("", "") if one.layout is None else (format_bytes(one.layout.free_bytes), str(one.layout.steps))
         metadata = format_bytes(one.capacity.metadata_bytes) if one.capacity.is_pool else ""
@@ -296,12 +285,10 @@ def _layouts(found: Answers) -> Table:
 
 
 def _levers(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import change
 
-    table = Table("lever", "peak of data", "disk of volumes", "asks for more than the pool grants",
-                  title="What each lever changes, on average")
+    table = new_table("lever", "peak of data", "disk of volumes", "asks for more than the pool grants",
+                      title="What each lever changes, on average")
     for one in found.effects:
         table.add_row(one.name, change(one.data), change(one.volume),
                       f"{one.passed_before} -> {one.passed_with} of {one.data.n}")
@@ -309,12 +296,10 @@ def _levers(found: Answers) -> Table:
 
 
 def _alerts(found: Answers) -> Table:
-    from rich.table import Table
-
     from lab.answers.plan.words import short
 
-    table = Table("alert at", "raised", "then refused or waiting", "days left, median", "soonest",
-                  "refused or waiting before it, or without it", title="Alerts")
+    table = new_table("alert at", "raised", "then refused or waiting", "days left, median", "soonest",
+                      "refused or waiting before it, or without it", title="Alerts")
     for one in found.alerts:
         left = ["" if value is None else f"{value:.2g}" for value in (one.median, one.soonest)]
         table.add_row(f"{one.percent} %", short(one.raised), f"{one.in_time} of {one.raised.hits}", *left,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import RESULTS, app, progress, say, settle
+from lab.cli.base import RESULTS, app, new_table, progress, say, settle
 from lab.errors import InputError, RigError
 from lab.rig.interrupts import Interrupted
 
@@ -137,12 +137,11 @@ def _need_tools() -> None:
 
 def _print_plan(arms: Arms, blocks: list[Block], until: RepeatUntil | None) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from lab.analysis.noise import FIRST_LOOK
 
     two = arms.baseline is not None
-    table = Table("repetition", "storage", *(["arm"] if two else []), "cell", "key", title=arms.candidate.question)
+    table = new_table("repetition", "storage", *(["arm"] if two else []), "cell", "key", title=arms.candidate.question)
     for block in blocks:
         for job in block.jobs:
             table.add_row(str(job.repetition), job.storage.label, *([job.arm] if two else []), job.cell_id, job.key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.base import JSON, app, progress, runs_in
+from lab.cli.base import JSON, app, new_table, progress, runs_in
 
 if TYPE_CHECKING:
     from lab.calibration.judge import Validation
@@ -38,12 +38,11 @@ def validate(
 
 def _print_validation(found: Validation) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from lab.calibration.ratios import rate_score
 
-    table = Table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "in use, MAPE",
-                  "since the begin", "straight line", "in 90 % intervals", "bandwidth ratios that overlap")
+    table = new_table("run", "phases", "equal to the byte", "increments, MAPE", "straight line", "in use, MAPE",
+                      "since the begin", "straight line", "in 90 % intervals", "bandwidth ratios that overlap")
     for name, score, coverage, rates in [
             *((one.run, one.score, one.coverage, rate_score(one.rates)) for one in found.runs),
             ("all", found.score, found.coverage, found.rates)]:

@@ -163,8 +163,8 @@ def test_when_the_time_is_over_whole_waves_are_done_and_their_number_is_told(var
     seen: list[tuple[int, int | None]] = []
     with workers(1) as crew:
         found = batches_until(crew, run_batch, (varied,), replications=None, deadline=0.0,
-                              progress=lambda done, of: seen.append((done, of)))
-    assert seen == [(4, None)]
+                              progress=lambda done, of, *rest: seen.append((done, of)))
+    assert seen == [(0, None), (4, None)]
     assert same(found, all_of(varied, 4))
 
 

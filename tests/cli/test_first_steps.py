@@ -29,6 +29,14 @@ def test_lab_alone_shows_the_questions_with_commands_that_exist() -> None:
             assert (ROOT / file).is_file()
 
 
+@pytest.mark.parametrize("command", [one.name or one.callback.__name__ for one in app.registered_commands
+                                     if one.callback is not None])
+def test_each_command_has_a_module_of_its_name_and_an_example(command: str) -> None:
+    assert (ROOT / "lab" / "cli" / f"{command}.py").is_file()
+    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    assert f"lab {command}" in told.split("Example")[-1]
+
+
 def test_the_version_is_that_of_the_package() -> None:
     told = CliRunner().invoke(app, ["--version"])
     assert (told.exit_code, told.output) == (0, f"thinpool-lab {version('thinpool-lab')}\n")

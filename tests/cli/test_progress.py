@@ -30,7 +30,8 @@ def test_in_a_pipe_each_step_is_a_line_with_the_time_left(
             told(done, 4, f"cell {done}")
             clock.append(clock[-1] + 60)
     assert capsys.readouterr().err.splitlines() == [
-        "[    0 s] 0/4 cells done; now cell 0", "[   60 s] 1/4 cells done, about 3 min left; now cell 1",
+        "[    0 s] 0/4 cells done; now cell 0",
+        "[   60 s] 1/4 cells done, about 3 min left; now cell 1",
         "[  120 s] 2/4 cells done, about 2 min left; now cell 2",
         "[  180 s] 3/4 cells done, about 60 s left; now cell 3"]
 

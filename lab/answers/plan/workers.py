@@ -97,4 +97,5 @@ def batches_until(crew: Workers, function: Callable[..., list[T]], fixed: tuple[
         now = time.monotonic()
         if replications is None and not now + (now - began) <= deadline:
             break
+    progress(len(done), replications, "", None)
     return done
