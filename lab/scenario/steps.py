@@ -107,10 +107,12 @@ class Write(_Step):
     files: StrictInt = Field(default=1, ge=1, le=100_000)
 
     def task(self, nth: int, seed: int) -> FileTask:
+        """Its file work; ``nth`` counts its kind from 1."""
         return FileTask("write", self.amount_bytes, self.files, tag=f"written{nth}")
 
     @property
     def written_bytes(self) -> int:
+        """Bytes that each container's program writes, log lines aside."""
         return self.amount_bytes // self.files * self.files
 
 
@@ -122,10 +124,12 @@ class Update(_Step):
     amount_bytes: Size = Field(alias="amount", ge=UPDATE_STEP_BYTES, le=TiB)
 
     def task(self, nth: int, seed: int) -> FileTask:
+        """Its file work; ``nth`` counts its kind from 1."""
         return FileTask("update", self.amount_bytes, file=self.file, seed=seed + nth)
 
     @property
     def written_bytes(self) -> int:
+        """Bytes that each container's program writes, log lines aside."""
         return self.amount_bytes
 
 
@@ -137,10 +141,12 @@ class SmallFiles(_Step):
     each_bytes: Size = Field(default=4 * KiB, alias="each", ge=1, le=64 * MiB)
 
     def task(self, nth: int, seed: int) -> FileTask:
+        """Its file work; ``nth`` counts its kind from 1."""
         return FileTask("small_files", self.each_bytes, self.count, tag=f"small{nth}")
 
     @property
     def written_bytes(self) -> int:
+        """Bytes that each container's program writes, log lines aside."""
         return self.count * self.each_bytes
 
 
@@ -152,6 +158,7 @@ class Log(_Step):
     width: StrictInt = Field(default=100, ge=2, le=65_536)
 
     def task(self, nth: int, seed: int) -> FileTask:
+        """Its file work; ``nth`` counts its kind from 1."""
         return FileTask("log", self.width, self.lines)
 
 
@@ -163,6 +170,7 @@ class Delete(_Step):
     what: Literal["written", "small_files", "large.bin"]
 
     def task(self, nth: int, seed: int) -> FileTask:
+        """Its file work; ``nth`` counts its kind from 1."""
         return FileTask("delete", file="small" if self.what == "small_files" else self.what)
 
 

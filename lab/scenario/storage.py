@@ -97,7 +97,7 @@ class StorageSpec(Part):
         given = {key: value for key, value in given.items() if value is not None}
         name = given.get("storage")
         if not isinstance(name, str) or name not in STORAGES:
-            raise problem(f"{show(name)} is not one of {', '.join(map(repr, STORAGES))}", key="storage")
+            raise problem(f"unknown storage {show(name)}; allowed: {', '.join(map(repr, STORAGES))}", key="storage")
         kind = STORAGES[name]
         takes = ["label", "discard", "throttle", *kind.options]
         fixed = kind.fixed_chunk_bytes

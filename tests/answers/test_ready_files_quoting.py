@@ -43,7 +43,7 @@ HOSTILE = ('"', "'", "'\"", "a\ngroups: []", "a\r\ntouch $ran", "$(touch $ran)",
 def planned() -> Answers:
     with workers(1) as crew:
         return answer(read_plan(PLAN, Path("plan.yaml")), read_parameters(None), crew, Effort(replications=4),
-                      lambda message: None)
+                      lambda unit: lambda *told: None)
 
 
 @pytest.fixture(scope="module")

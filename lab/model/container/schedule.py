@@ -42,6 +42,7 @@ class Action:
     def name(self) -> str:
         """As a phase is named: the step's kind, with a number from the second on.
 
+        >>> from lab.scenario.steps import Write
         >>> Action(0.0, "push").name, Action(3.0, "step", Write(amount=4096), 2).name
         ('push', 'write#2')
         """
