@@ -115,7 +115,7 @@ def test_the_gate_speaks_in_an_ascii_locale(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("argv", [
-    ("replay", CASE), ("gate", str(ROOT / "results" / "aa")), ("collect"), ("--help",)])
+    ("replay", CASE), ("gate", str(ROOT / "results" / "aa")), ("collect",), ("--help",)])
 def test_a_closed_standard_output_is_no_fault(folder: Path, argv: tuple[str, ...]) -> None:
     before = sorted(folder.rglob("*"))
     assert not ended(lab(*argv, folder=folder, shell=">&-"), 0, 3, 4)
