@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -48,28 +48,36 @@ def machine(cli: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vm]:
         yield guest
 
 
-def processes_of(data_folder: Path) -> dict[int, bytes]:
-    """Every process of that machine that is alive, those of the guest included, with its command line."""
+class Process(NamedTuple):
+    session: int
+    line: bytes
+
+
+def processes_of(data_folder: Path) -> dict[int, Process]:
+    """Every process of that machine that is alive, those of the guest included.
+
+    The session is looked at once: a process of the guest may end between two looks.
+    """
     uuid = (data_folder / "id").read_bytes().strip()
     lines = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (session := session_of(int(entry.name))) is not None:
             try:
-                lines[int(entry.name)] = session, (entry / "cmdline").read_bytes()
+                lines[int(entry.name)] = Process(session, (entry / "cmdline").read_bytes())
             except OSError:
                 continue
-    sessions = {session for session, line in lines.values() if uuid in line}
-    return {pid: line for pid, (session, line) in lines.items() if session in sessions}
+    sessions = {process.session for process in lines.values() if uuid in process.line}
+    return {pid: process for pid, process in lines.items() if process.session in sessions}
 
 
 def one(guest: Vm, word: bytes) -> int:
     """The process whose command line has that word, and which is the first of its session."""
-    (pid,) = (pid for pid, line in processes_of(guest.data_folder).items()
-              if word in line.split(b"\0") and session_of(pid) == pid)
+    (pid,) = (pid for pid, process in processes_of(guest.data_folder).items()
+              if word in process.line.split(b"\0") and process.session == pid)
     return pid
 
 
-def wait_until_none_is_left(sessions: set[int | None]) -> None:
+def wait_until_none_is_left(sessions: set[int]) -> None:
     """Until no process of those sessions lives: the processes of a guest are among them."""
     deadline = time.monotonic() + FOUND_WITHIN_SECONDS
     while left := [pid for pid in processes() if session_of(pid) in sessions]:
@@ -89,8 +97,9 @@ def the_guest_panics(guest: Vm) -> None:
 ], ids=["its kernel panics", "its kernel is killed", "its network dies", "its keeper is killed"])
 def test_a_machine_that_broke_is_found_within_seconds_and_leaves_no_process_and_no_socket(machine: Vm,
                                                                                          break_it: Any) -> None:
-    sessions = {session_of(pid) for pid in processes_of(machine.data_folder)}
-    assert len(processes_of(machine.data_folder)) > 3
+    before = processes_of(machine.data_folder)
+    assert len(before) > 3
+    sessions = {process.session for process in before.values()}
     break_it(machine)
     began = time.monotonic()
     with pytest.raises(ConnectionLost):
@@ -163,16 +172,16 @@ def test_vagrant_by_hand_goes_up_and_down_keeps_the_root_disk_and_leaves_nothing
 
     def up() -> None:
         vagrant("up")
-        lines = processes_of(data)
-        words = {word for line in lines.values() for word in line.split(b"\0")}
-        assert {KERNEL, NETWORK, KEEPER} <= words
-        machines.append({session_of(pid) for pid in lines})
+        alive = processes_of(data)
+        assert {KERNEL, NETWORK, KEEPER} <= {word for process in alive.values() for word in process.line.split(b"\0")}
+        machines.append({process.session for process in alive.values()})
         assert len(machines[-1]) == 3
-        (kernel,) = (pid for pid, line in lines.items() if KERNEL in line.split(b"\0") and session_of(pid) == pid)
+        (kernel,) = (pid for pid, process in alive.items()
+                     if KERNEL in process.line.split(b"\0") and process.session == pid)
         assert "Max core file size 0 0" in " ".join(Path(f"/proc/{kernel}/limits").read_text().split())
 
-    up()
     try:
+        up()
         vagrant("ssh", "-c", "echo kept >note; sync")
         assert "HostName 127.0.0.1" in vagrant("ssh-config")
         assert "running" in vagrant("status")
