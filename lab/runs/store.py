@@ -381,7 +381,8 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     try:
         with path.open("rb") as file:       # by its name Arrow opens none that is not UTF-8
-            table = pd.read_parquet(file)
+            # Without threads of its own: one that still starts while the command ends aborts the whole process.
+            table = pd.read_parquet(file, engine="pyarrow", use_threads=False, pre_buffer=False)
     except FileNotFoundError:
         raise InputError("the run's table is missing", where=str(path),
                          remedy="finish the run with `lab run SCENARIO --resume RUN`") from None

@@ -44,11 +44,11 @@ def endless(head: bytes = b"", part: bytes = b"\n" * (1 << 16), times: int = 409
 
 
 def limited(read: Callable[[], object]) -> str:
-    """The refusal; and it came soon."""
-    began = time.monotonic()
+    """The refusal; and it came soon, by this process's own time: another one's load is none of its business."""
+    began = time.process_time()
     with pytest.raises(InputError) as caught:
         read()
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
     return str(caught.value)
@@ -93,9 +93,9 @@ def test_a_long_chain_of_definitions_is_walked_once(tmp_path: Path) -> None:
     devices = "".join(map(device.format, range(5000)))
     path = tmp_path / "dump.xml"
     path.write_text(HEAD.format(9) + f'<def name="0">{one}</def>\n{chain}{devices}</superblock>')
-    began = time.monotonic()
+    began = time.process_time()
     assert len(read_thin_dump(path).thins) == 5000
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
