@@ -7,16 +7,16 @@ from written_page import Section
 from lab.analysis.comparisons import GROWTH_FLOOR_BYTES
 from lab.analysis.facts import (
     ALL_PHASES,
-    FREEING,
     KEPT_PHASES,
     Facts,
     amounts_told,
-    kind_of,
     median_note,
     mib_text,
 )
 from lab.metrics import growth_of
 from lab.report.markdown import code, paragraph, table
+from lab.scenario.phases import phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import joined, mib, number
 
 FEW = 3
@@ -92,7 +92,7 @@ def _kept(facts: Facts) -> str:
 
 def _bookkeeping(facts: Facts) -> str:
     """What work in a volume costs in the pool, before anything is removed."""
-    totals = {label: sum(growth for phase in facts.phases("volume") if kind_of(phase) not in ("trim", "remove")
+    totals = {label: sum(growth for phase in facts.phases("volume") if phase_kind(phase) not in ("trim", "remove")
                          and (growth := facts.median(label, "volume", phase, "storage_growth")) is not None)
               for label in facts.labels}
     dear = [(label, mib(total)) for label, total in totals.items() if total >= GROWTH_FLOOR_BYTES]
@@ -121,7 +121,7 @@ def returned_section(facts: Facts) -> Section:
 
 def returned_table(facts: Facts, target: str) -> str:
     """A row a storage, a column each phase that frees, and what is still held at the end; MiB."""
-    phases = [phase for phase in facts.phases(target) if kind_of(phase) in FREEING]
+    phases = [phase for phase in facts.phases(target) if phase_kind(phase) in FREEING]
     metric = growth_of(target)
     rows = [[label, *(mib_text(facts.found(label, target, phase, metric), sign=-1) for phase in phases),
              mib_text(facts.found(label, target, ALL_PHASES, metric))] for label in facts.labels]
@@ -130,7 +130,7 @@ def returned_table(facts: Facts, target: str) -> str:
 
 def given_back(facts: Facts, label: str, target: str, kind: str) -> float | None:
     """Bytes that all phases of that kind gave back; those that took some count as nothing.  None: not measured."""
-    growths = [growth for phase in facts.phases(target) if kind_of(phase) == kind
+    growths = [growth for phase in facts.phases(target) if phase_kind(phase) == kind
                and (growth := facts.median(label, target, phase, growth_of(target))) is not None]
     return sum(-growth for growth in growths if growth <= -GROWTH_FLOOR_BYTES) if growths else None
 

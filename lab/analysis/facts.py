@@ -12,6 +12,8 @@ from lab.metrics import GROWTHS
 from lab.metrics import metric as entry
 from lab.runs.records import CellRecord, Manifest
 from lab.runs.store import Run
+from lab.scenario.phases import phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import MIB, joined, number, optional, records, unique
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ KEPT_PHASES = "sum before any delete"
 
 FILES = "files"
 """The reference run's workload of container steps."""
-
-FREEING = ("delete", "trim", "remove")
-"""The kinds of step that give space back, in the order in which the page tells them."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +115,8 @@ def before_freeing(phases: Sequence[str], kinds: Sequence[str] = FREEING) -> lis
     >>> before_freeing(["start", "write", "delete", "write#2"])
     ['start', 'write']
     """
-    stop = next((place for place, phase in enumerate(phases) if kind_of(phase) in kinds), len(phases))
+    stop = next((place for place, phase in enumerate(phases) if phase_kind(phase) in kinds), len(phases))
     return list(phases[:stop])
-
-
-def kind_of(phase: str) -> str:
-    """A phase's step: the second ``delete`` is ``delete#2``.
-
-    >>> kind_of("delete#2")
-    'delete'
-    """
-    return phase.split("#")[0]
 
 
 def mib_text(row: dict[str, Any] | None, *, sign: int = 1) -> str:

@@ -28,6 +28,7 @@ from lab.runs.provenance import lab_ref
 from lab.runs.raw_timing import Took, read_timings
 from lab.runs.scenario import scenario_of
 from lab.runs.store import Row, Run
+from lab.scenario.phases import phase_kind
 from lab.scenario.scenario import StepsWorkload
 from lab.simulate.runner import simulated_cells
 
@@ -198,7 +199,7 @@ def _before_removal(rows: Sequence[Row]) -> float:
     taken = 0.0
     for row in rows:
         if row["metric"] == "storage_growth":
-            if str(row["phase"]).split("#")[0] in ("trim", "remove", "remove_image"):
+            if phase_kind(str(row["phase"])) in ("trim", "remove", "remove_image"):
                 break
             taken += row["value"]
     return taken

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import stats
 from lab.analysis.comparison import SPACE
 from lab.report import plots
+from lab.scenario.phases import phase_kind
 from lab.text import MIB, records
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def thinned(names: Sequence[str], room: int) -> list[int]:
     """
     if len(names) <= room:
         return list(range(len(names)))
-    first = names[0].split("#")[0]
-    rounds = [place for place, name in enumerate(names) if name.split("#")[0] == first]
+    first = phase_kind(names[0])
+    rounds = [place for place, name in enumerate(names) if phase_kind(name) == first]
     chosen = rounds if len(rounds) > 1 else list(range(len(names)))
     return chosen[::-(-len(chosen) // max(room, 1))]
 

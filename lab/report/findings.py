@@ -19,6 +19,8 @@ from lab.metrics import BANDWIDTHS, GROWTHS, growth_of
 from lab.report import simulated
 from lab.runs.records import Manifest
 from lab.runs.store import Run
+from lab.scenario.phases import is_first, phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import amount, counted, joined, ns, number, optional, records, unique
 from lab.units import format_bytes
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 DRIFT_LIMIT = 0.01
 """A guest's clock that drifts more than this makes its times useless."""
-
-GIVING_BACK = ("delete", "trim", "remove", "remove_image")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _space_sentences(frame: pd.DataFrame) -> list[str]:
         growth = part[part["metric"] == growth_of(target)]
         told = []
         for phase in dict.fromkeys(growth["phase"]):
-            if str(phase).split("#")[0] in GIVING_BACK:
+            if phase_kind(str(phase)) in FREEING:
                 rows = records(growth[growth["phase"] == phase])
                 told.append(f"at {phase}, " + grouped([(str(row["label"]), _gave(row)) for row in rows]))
         if told:
@@ -194,7 +194,7 @@ def _rewrite_sentences(frame: pd.DataFrame) -> list[str]:
 
 def _layer_sentences(frame: pd.DataFrame) -> list[str]:
     table = stats.layer_against_volume(frame, BANDWIDTHS)
-    table = table[table["ratio"].notna() & ~table["phase"].astype(str).str.contains("#")]
+    table = table[table["ratio"].notna() & table["phase"].map(is_first).astype(bool)]
     return [f"{workload}: a first pass in the layer ran, against the same job in the volume, at {spans_told(rows)}."
             for workload, rows in table.groupby("workload", sort=False)]
 
@@ -215,7 +215,7 @@ def _winner_sentences(frame: pd.DataFrame) -> list[str]:
     sentences = [text + "."]
     reference = usual_reference(frame)
     table = stats.ratios(frame, BANDWIDTHS, reference=reference)
-    table = table[table["ratio"].notna() & ~table["phase"].astype(str).str.contains("#")]
+    table = table[table["ratio"].notna() & table["phase"].map(is_first).astype(bool)]
     sentences += [f"{in_the(target, workload)}, first passes ran, against {reference}'s bandwidth, "
                   f"at {spans_told(rows)}." for (target, workload), rows in by_target(table, "target", "workload")]
     groups: dict[tuple[str, str, str], list[Compared]] = {}
