@@ -31,6 +31,7 @@ from lab.runs.store import Row, Run
 from lab.scenario.phases import phase_kind
 from lab.scenario.scenario import StepsWorkload
 from lab.simulate.runner import simulated_cells
+from lab.text import short
 
 LARGEST_BLOCKS = 4.0
 
@@ -64,7 +65,7 @@ def run_calibration(runs: Sequence[Run], say: Say, steps: Steps, *, screening: b
         {**Timing().model_dump(), **{name: one.value for name, one in timing.items()}}))
     say(f"times from {len(took)} observations")
     log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), steps("settings of the log"))
-    say(f"log costs that leave {log.squares:.6g} data blocks² of {log.n} increments")
+    say(f"log costs that leave {short(log.squares, 6)} data blocks² of {log.n} increments")
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
     fits = fit_times([one for run in runs for one in at_one_pace(observations(run, scenario_of(run)))])
     say(f"service times of {len(fits)} kinds of storage and target")
