@@ -51,6 +51,7 @@ class Tolerance:
     """Of the baseline's largest."""
 
     def size_bytes(self, largest: float, block_bytes: int) -> float:
+        """What is tolerated, in bytes, above a baseline's largest (bytes) in a pool with blocks of ``block_bytes``."""
         return max(self.least_bytes, self.blocks * block_bytes, self.share * abs(largest))
 
 

@@ -46,13 +46,23 @@ def number(value: float) -> str:
 def short(value: float, digits: int = 3) -> str:
     """So many digits that count and no zeros behind them, no exponent.
 
-    >>> short(0.05), short(1034.2), short(0.0000019, 2), short(4.0)
-    ('0.05', '1,034', '0.0000019', '4')
+    >>> short(0.05), short(1034.2), short(0.0000019, 2), short(0.00001), short(4.0)
+    ('0.05', '1,034', '0.0000019', '0.00001', '4')
     """
     text = f"{value:.{digits}g}"
     if "e" not in text:
         return text
-    return f"{value:,.0f}" if abs(value) >= 1 else _decimals(value, digits)
+    return f"{value:,.0f}" if abs(value) >= 1 else _decimals(value, digits).rstrip("0")
+
+
+def tick(value: float) -> str:
+    """A number beside an axis: up to six digits that count, thousands set apart, no exponent.
+
+    >>> tick(0.5), tick(25000.0), tick(2e6), tick(0.00002)
+    ('0.5', '25,000', '2,000,000', '0.00002')
+    """
+    text = f"{value:,.6g}"
+    return short(value, 6) if "e" in text else text
 
 
 def _decimals(value: float, digits: int) -> str:
@@ -93,22 +103,30 @@ def _counted(size: float, whole: bool) -> str:
 
 
 def mib(size_bytes: float) -> str:
+    """Bytes in MiB, with the unit."""
     return f"{number(size_bytes / MIB)} MiB"
 
 
 def metric_words(name: str) -> str:
+    """A metric's name in words.  Raises InputError where there is no such metric."""
     return metric(name).words
 
 
 def joined(parts: Sequence[str]) -> str:
+    """``a, b and c``; empty for none."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def counted(number: int, thing: str) -> str:
+    """A count with what is counted, in the plural unless it is one."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def ns(values: pd.Series[Any]) -> str:
+    """``n = 3``, or from the smallest to the largest; with ``medians`` in front where any is above 1.
+
+    Raises ValueError where there are no values.
+    """
     low, high = int(values.min()), int(values.max())
     return ("medians, " if high > 1 else "") + (f"n = {low}" if low == high else f"n = {low} to {high}")
 
@@ -119,22 +137,27 @@ def clean(text: str) -> str:
 
 
 def command(argv: Sequence[str]) -> str:
+    """The command as a shell takes it, quoted."""
     return shlex.join(argv)
 
 
 def optional(value: Any) -> float | None:
+    """A cell of a table as a number; None for None and NaN."""
     return None if value is None or value != value else float(value)
 
 
 def option(key: str, value: str | int | float | bool) -> str:
+    """An option's value in words; of a key that ends in ``_bytes`` with its unit."""
     if key.endswith("_bytes") and isinstance(value, int | float) and not isinstance(value, bool):
         return format_bytes(value)
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows, each a dict of column to value."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def unique(values: Iterable[str]) -> list[str]:
+    """Each value once, in the order of their first places."""
     return list(dict.fromkeys(values))

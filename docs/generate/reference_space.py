@@ -7,16 +7,16 @@ from written_page import Section
 from lab.analysis.comparisons import GROWTH_FLOOR_BYTES
 from lab.analysis.facts import (
     ALL_PHASES,
-    FREEING,
     KEPT_PHASES,
     Facts,
     amounts_told,
-    kind_of,
     median_note,
     mib_text,
 )
 from lab.metrics import growth_of
 from lab.report.markdown import code, paragraph, table
+from lab.scenario.phases import phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import joined, mib, number
 
 FEW = 3
@@ -48,14 +48,14 @@ def growth_table(facts: Facts, target: str, metric: str) -> str:
     rows = []
     for phase in [*facts.phases(target), KEPT_PHASES, ALL_PHASES]:
         written = next((row for label in facts.labels
-                        if (row := facts.found(label, target, phase, "application_bytes")) is not None), None)
+                        if (row := facts.summary_row(label, target, phase, "application_bytes")) is not None), None)
         rows.append([phase, "0" if written is None else mib_text(written),
-                     *(mib_text(facts.found(label, target, phase, metric)) for label in facts.labels)])
+                     *(mib_text(facts.summary_row(label, target, phase, metric)) for label in facts.labels)])
     return table(["phase", "application wrote", *facts.labels], rows)
 
 
 def _note(facts: Facts, target: str, metric: str) -> str:
-    return median_note([facts.found(label, target, ALL_PHASES, metric) for label in facts.labels])
+    return median_note([facts.summary_row(label, target, ALL_PHASES, metric) for label in facts.labels])
 
 
 def _dearest(facts: Facts) -> str:
@@ -80,7 +80,7 @@ def _kept(facts: Facts) -> str:
     wrote = next((one for label in facts.labels
                   if (one := facts.median(label, "layer", KEPT_PHASES, "application_bytes"))), None)
     took = {label: (float(row["median"]), mib_text(row)) for label in facts.labels
-            if (row := facts.found(label, "layer", KEPT_PHASES, "storage_growth")) is not None}
+            if (row := facts.summary_row(label, "layer", KEPT_PHASES, "storage_growth")) is not None}
     if not wrote or not took:
         return ""
     least, most = min(took.values()), max(took.values())
@@ -92,7 +92,7 @@ def _kept(facts: Facts) -> str:
 
 def _bookkeeping(facts: Facts) -> str:
     """What work in a volume costs in the pool, before anything is removed."""
-    totals = {label: sum(growth for phase in facts.phases("volume") if kind_of(phase) not in ("trim", "remove")
+    totals = {label: sum(growth for phase in facts.phases("volume") if phase_kind(phase) not in ("trim", "remove")
                          and (growth := facts.median(label, "volume", phase, "storage_growth")) is not None)
               for label in facts.labels}
     dear = [(label, mib(total)) for label, total in totals.items() if total >= GROWTH_FLOOR_BYTES]
@@ -121,16 +121,16 @@ def returned_section(facts: Facts) -> Section:
 
 def returned_table(facts: Facts, target: str) -> str:
     """A row a storage, a column each phase that frees, and what is still held at the end; MiB."""
-    phases = [phase for phase in facts.phases(target) if kind_of(phase) in FREEING]
+    phases = [phase for phase in facts.phases(target) if phase_kind(phase) in FREEING]
     metric = growth_of(target)
-    rows = [[label, *(mib_text(facts.found(label, target, phase, metric), sign=-1) for phase in phases),
-             mib_text(facts.found(label, target, ALL_PHASES, metric))] for label in facts.labels]
+    rows = [[label, *(mib_text(facts.summary_row(label, target, phase, metric), sign=-1) for phase in phases),
+             mib_text(facts.summary_row(label, target, ALL_PHASES, metric))] for label in facts.labels]
     return table(["storage", *(f"at {phase}" for phase in phases), "still held after all"], rows)
 
 
 def given_back(facts: Facts, label: str, target: str, kind: str) -> float | None:
     """Bytes that all phases of that kind gave back; those that took some count as nothing.  None: not measured."""
-    growths = [growth for phase in facts.phases(target) if kind_of(phase) == kind
+    growths = [growth for phase in facts.phases(target) if phase_kind(phase) == kind
                and (growth := facts.median(label, target, phase, growth_of(target))) is not None]
     return sum(-growth for growth in growths if growth <= -GROWTH_FLOOR_BYTES) if growths else None
 
@@ -199,7 +199,7 @@ def copy_up_block(facts: Facts, xfs: str = "overlay2-xfs", ext4: str = "overlay2
     title = "**overlay2's copy-up on XFS.**"
     rows, values = [], {}
     for label in (xfs, ext4):
-        found = [facts.found(label, "layer", "update", metric)
+        found = [facts.summary_row(label, "layer", "update", metric)
                  for metric in ("application_bytes", "storage_growth", "disk_written")]
         if any(row is None for row in found):
             return [f"{title} `update` was not measured on {label}."]

@@ -20,7 +20,7 @@ from lab.analysis.facts import (
     ratio_text,
 )
 from lab.analysis.verdicts import verdict
-from lab.report.findings import span_told
+from lab.report.findings import ratio_range
 from lab.report.markdown import paragraph, table
 from lab.text import MIB, counted, joined, mib, number, records
 from lab.units import format_bytes
@@ -222,7 +222,7 @@ def _space_blocks(facts: Facts, top: str, bottom: str) -> list[str]:
         text = number(found.centre / MIB)
         if found.low is not None and found.high is not None and found.low != found.high:
             text += f" ({number(found.low / MIB)} to {number(found.high / MIB)})"
-        rows.append([phase, *(mib_text(facts.found(label, "layer", phase, "storage_growth"))
+        rows.append([phase, *(mib_text(facts.summary_row(label, "layer", phase, "storage_growth"))
                               for label in (top, bottom)), text])
     if not rows:
         return ["No repetition has both."]
@@ -230,7 +230,7 @@ def _space_blocks(facts: Facts, top: str, bottom: str) -> list[str]:
     told = (f"On the median they differ {same}, in {joined(apart)}." if apart else
             f"On the median they differ in no phase {same}; single repetitions may, by what XFS wrote one phase "
             "earlier or later.")
-    note = median_note([facts.found(label, "layer", ALL_PHASES, "storage_growth") for label in (top, bottom)])
+    note = median_note([facts.summary_row(label, "layer", ALL_PHASES, "storage_growth") for label in (top, bottom)])
     return [table(["phase", top, bottom, "difference"], rows),
             paragraph([note, "The difference is the median of the repetitions' differences.", told])]
 
@@ -247,6 +247,6 @@ def _pair_ratios(facts: Facts, top: str, bottom: str) -> Found:
 
 
 def _pair_sentences(found: Found, top: str, bottom: str) -> list[str]:
-    spans = [f"In the {target}, {top} ran at {span_told(own)} the bandwidth of {bottom}."
+    spans = [f"In the {target}, {top} ran at {ratio_range(own)} the bandwidth of {bottom}."
              for target in ("layer", "volume") if (own := [row[target] for row in found.values() if target in row])]
     return [*spans, verdicts_told(found, top, bottom)]

@@ -61,7 +61,7 @@ def read_trace(label: str, folder: Path) -> TraceCase:
     """One trace: ``case.json`` and the I/O logs that it names."""
     path = folder / "case.json"
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text("utf-8"))
         traffic, logs = [], []
         for step in document["steps"]:
             own = [folder / op["iolog"] for op in step["ops"] if op["op"] == "write"]

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 import pandas as pd
 
-from lab.analysis.facts import job_name, kind_of
+from lab.analysis.facts import job_name
 from lab.calibration import residuals as validate
 from lab.calibration.goals import Judged, coverage_text, share
 from lab.calibration.notebook_views import SERVICE, growth_parameters, unit_of
@@ -19,6 +19,7 @@ from lab.calibration.residual_tables import CELL_KEYS, LATE, OTHER, with_residua
 from lab.model.parameters import Fitted, Parameters
 from lab.model.times.device_time import ServiceTimes
 from lab.report.markdown import code
+from lab.scenario.phases import phase_kind
 from lab.text import MIB, counted, joined, number, optional, records, unique
 
 _UNSURE = " ?"
@@ -112,7 +113,7 @@ def reason_sentence(rows: pd.DataFrame) -> str:
 
 def coverage_rows(rows: pd.DataFrame, widths: Mapping[str, float]) -> list[list[str]]:
     """A row a kind of phase and one for all: ``COVERAGE_HEAD``.  ``widths``: by kind, "" for any other."""
-    kinds = [kind_of(str(phase)) for phase in rows["phase"]]
+    kinds = [phase_kind(str(phase)) for phase in rows["phase"]]
     found = [[kind, coverage_text(validate.coverage(pd.DataFrame(rows[[one == kind for one in kinds]]), widths)),
               _width(kind, widths)] for kind in unique(kinds)]
     return [*found, ["all", coverage_text(validate.coverage(rows, widths)), ""]] if found else []
@@ -161,7 +162,7 @@ def silent_sentence(rows: pd.DataFrame) -> str:
     silent = grown[grown["straight"] == 0]
     if silent.empty:
         return ""
-    kinds = unique(code(kind_of(str(phase))) for phase in silent["phase"])
+    kinds = unique(code(phase_kind(str(phase))) for phase in silent["phase"])
     return (f"Of {len(silent):,} of the {len(grown):,} increments that took at least 1 MiB ({joined(kinds)}) it says "
             "0, because the run holds no count of what the application wrote there: a careful spreadsheet's error "
             "would be smaller.")

@@ -69,6 +69,7 @@ class Score:
 
     @property
     def largest_blocks(self) -> float | None:
+        """The largest difference in blocks of the pool, with its sign; None where space does not come in blocks."""
         return None if self.block_bytes is None else self.largest / self.block_bytes
 
 

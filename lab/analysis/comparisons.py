@@ -75,6 +75,7 @@ def compare_storages(frame: pd.DataFrame) -> list[Compared]:
 
 
 def inverse(found: stats.Estimate) -> stats.Estimate:
+    """The ratio the other way round: the ends of the interval change places."""
     return stats.Estimate(1 / found.centre, 1 / found.high if found.high else None,
                           1 / found.low if found.low else None, found.n, found.coverage)
 

@@ -12,6 +12,8 @@ from lab.metrics import GROWTHS
 from lab.metrics import metric as entry
 from lab.runs.records import CellRecord, Manifest
 from lab.runs.store import Run
+from lab.scenario.phases import phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import MIB, joined, number, optional, records, unique
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ KEPT_PHASES = "sum before any delete"
 
 FILES = "files"
 """The reference run's workload of container steps."""
-
-FREEING = ("delete", "trim", "remove")
-"""The kinds of step that give space back, in the order in which the page tells them."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,14 @@ class Facts:
         return {(row["label"], row["target"], row["workload"], row["phase"], row["metric"]): row
                 for row in records(table)}
 
-    def found(self, label: str, target: str, phase: str, metric: str, workload: str = FILES) -> dict[str, Any] | None:
+    def summary_row(self, label: str, target: str, phase: str, metric: str,
+                    workload: str = FILES) -> dict[str, Any] | None:
+        """The row of ``stats.summarise``; None where it was not measured."""
         return self.summary.get((label, target, workload, phase, metric))
 
     def median(self, label: str, target: str, phase: str, metric: str, workload: str = FILES) -> float | None:
-        row = self.found(label, target, phase, metric, workload)
+        """The median in the metric's unit; None where it was not measured."""
+        row = self.summary_row(label, target, phase, metric, workload)
         return None if row is None else float(row["median"])
 
     def phases(self, target: str, workload: str = FILES) -> list[str]:
@@ -88,10 +90,12 @@ class Facts:
 
 
 def facts_of(run: Run) -> Facts:
+    """A run's numbers, prepared.  Reads its tables."""
     return Facts(stats.prepare(run.measurements), storages_of(run.manifest))
 
 
 def storages_of(manifest: Manifest) -> dict[str, CellRecord]:
+    """The first cell of each storage, by the storage's label, in the scenario's order."""
     found: dict[str, CellRecord] = {}
     for identity, cell in manifest.cells.items():
         found.setdefault(stats.storage_label(identity, cell.storage), cell)
@@ -116,17 +120,8 @@ def before_freeing(phases: Sequence[str], kinds: Sequence[str] = FREEING) -> lis
     >>> before_freeing(["start", "write", "delete", "write#2"])
     ['start', 'write']
     """
-    stop = next((place for place, phase in enumerate(phases) if kind_of(phase) in kinds), len(phases))
+    stop = next((place for place, phase in enumerate(phases) if phase_kind(phase) in kinds), len(phases))
     return list(phases[:stop])
-
-
-def kind_of(phase: str) -> str:
-    """A phase's step: the second ``delete`` is ``delete#2``.
-
-    >>> kind_of("delete#2")
-    'delete'
-    """
-    return phase.split("#")[0]
 
 
 def mib_text(row: dict[str, Any] | None, *, sign: int = 1) -> str:
@@ -169,6 +164,7 @@ def median_note(rows: Sequence[dict[str, Any] | None]) -> str:
 
 
 def ratio_note(found: Sequence[stats.Estimate]) -> str:
+    """What a table of ratios shows, with n and what its intervals are."""
     return "Geometric means of the repetitions' ratios, " + repetitions_told(
         [one.n for one in found], f"the {percent(stats.LEVEL)} interval") + "."
 

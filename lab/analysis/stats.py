@@ -311,5 +311,6 @@ def _coverage(n: int, rank: int) -> float:
 
 
 def storage_label(cell: str, storage: str) -> str:
+    """A storage's name in a run: the first part of a cell's id, the kind itself where the cell is of the set-up."""
     parts = [part for part in cell.split(".") if part and part != "setup"]
     return parts[0] if parts else storage

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from lab.analysis import stats
 from lab.analysis.facts import percent
 from lab.report import plots
-from lab.text import MIB
+from lab.text import MIB, tick
 
 BAND = 0.1
 NEAR_MIB = 10.0
@@ -46,8 +46,8 @@ def predicted_against_measured(rows: pd.DataFrame) -> Figure | None:
         axes.set_xlabel("measured, MiB")
     _symmetric_log(wide, limit)
     wide.set_ylabel("simulated, MiB")
-    wide.set_title(f"all (linear within ±{LINEAR_MIB:g} MiB, else log; n = {len(rows)})", loc="left")
-    near.set_title(f"below {NEAR_MIB:g} MiB (n = {len(small)})", loc="left")
+    wide.set_title(f"all (linear within ±{tick(LINEAR_MIB)} MiB, else log; n = {len(rows)})", loc="left")
+    near.set_title(f"below {tick(NEAR_MIB)} MiB (n = {len(small)})", loc="left")
     figure.legend(loc="outside lower center", ncols=min(len(labels) + 1, 6), frameon=False)
     plots.entitle(figure, "What each phase added: simulated against measured")
     return figure
@@ -116,4 +116,4 @@ def _symmetric_log(axes: Axes, limit: float) -> None:
         set_scale("symlog", linthresh=LINEAR_MIB)
         axis.set_major_locator(FixedLocator([*(-power for power in powers), 0.0, *powers]))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plots.plain_ticks(axis)

@@ -28,8 +28,10 @@ from lab.runs.provenance import lab_ref
 from lab.runs.raw_timing import Took, read_timings
 from lab.runs.scenario import scenario_of
 from lab.runs.store import Row, Run
+from lab.scenario.phases import phase_kind
 from lab.scenario.scenario import StepsWorkload
 from lab.simulate.runner import simulated_cells
+from lab.text import short
 
 LARGEST_BLOCKS = 4.0
 
@@ -63,7 +65,7 @@ def run_calibration(runs: Sequence[Run], say: Say, steps: Steps, *, screening: b
         {**Timing().model_dump(), **{name: one.value for name, one in timing.items()}}))
     say(f"times from {len(took)} observations")
     log = calibrate.fit_log(_loss(runs, parameters), parameters.log.model_dump(), steps("settings of the log"))
-    say(f"log costs that leave {log.squares:.6g} data blocks² of {log.n} increments")
+    say(f"log costs that leave {short(log.squares, 6)} data blocks² of {log.n} increments")
     parameters = parameters.model_copy(update={"log": LogCosts.model_validate(log.best)})
     fits = fit_times([one for run in runs for one in at_one_pace(observations(run, scenario_of(run)))])
     say(f"service times of {len(fits)} kinds of storage and target")
@@ -198,7 +200,7 @@ def _before_removal(rows: Sequence[Row]) -> float:
     taken = 0.0
     for row in rows:
         if row["metric"] == "storage_growth":
-            if str(row["phase"]).split("#")[0] in ("trim", "remove", "remove_image"):
+            if phase_kind(str(row["phase"])) in ("trim", "remove", "remove_image"):
                 break
             taken += row["value"]
     return taken

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lab.analysis.facts import kind_of
+from lab.scenario.phases import phase_kind
 from lab.text import MIB, number, records
 
 LATE = "late inodes"
@@ -25,7 +25,7 @@ def with_residuals(rows: pd.DataFrame) -> pd.DataFrame:
     to within one data block, and to less than either.  Inodes were then written back in the one phase instead of the
     other.
     """
-    found = rows.assign(kind=[kind_of(str(phase)) for phase in rows["phase"]],
+    found = rows.assign(kind=[phase_kind(str(phase)) for phase in rows["phase"]],
                         residual=rows["simulated"] - rows["measured"])
     found = found.sort_values([*CELL_KEYS, "order"], kind="stable")
     pool = (found["target"] == "layer") & (found["chunk_bytes"] > 4096)

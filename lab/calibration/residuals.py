@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import beta
 
+from lab.metrics import growth_of, used_of
+from lab.scenario.phases import phase_kind
+
 FLOOR_BYTES = 1024**2
 """Relative errors are taken of increments and occupancies of at least this much; smaller ones are counted apart."""
 
@@ -64,7 +67,7 @@ def increments(measured: pd.DataFrame, simulated: pd.DataFrame, *, kinds: Mappin
 def _levels(both: pd.DataFrame, measured: pd.DataFrame, simulated: pd.DataFrame,
             chunk_bytes: Mapping[str, int]) -> pd.DataFrame:
     """With the columns ``measured_level`` and ``simulated_level``; where there is no level in the rows, occupancy."""
-    used = {name: frame[frame["metric"] == frame["target"].map({"volume": "volume_used"}).fillna("storage_used")]
+    used = {name: frame[frame["metric"] == frame["target"].map(used_of)]
             .set_index(KEYS)["value"].to_dict() for name, frame in (("measured", measured), ("simulated", simulated))}
     keys = list(zip(both["cell"], both["repetition"], both["phase"], strict=True))
     pooled = [cell in chunk_bytes and target != "volume"
@@ -80,7 +83,7 @@ def _levels(both: pd.DataFrame, measured: pd.DataFrame, simulated: pd.DataFrame,
 
 def _growth(frame: pd.DataFrame) -> pd.DataFrame:
     """The growth of each phase's target, in the order of the rows."""
-    metric = frame["target"].map({"volume": "volume_growth"}).fillna("storage_growth")
+    metric = frame["target"].map(growth_of)
     rows = frame[frame["metric"] == metric]
     return rows.rename(columns={"value": "growth"})
 
@@ -158,8 +161,8 @@ def half_widths(rows: pd.DataFrame, level: float = LEVEL) -> dict[str, float]:
     ``high``, 0 where it lies inside.  A kind of phase that the fit has not seen gets that over all, under the empty
     name.  Source: Romano, Patterson, Candès, Conformalized Quantile Regression, NeurIPS 32 (2019).
     """
-    outside = _outside(rows)
-    widths = {str(kind): conformal(sorted(values), level) for kind, values in outside.groupby(_kinds(rows))}
+    outside, kinds = _outside(rows), rows["phase"].map(phase_kind)
+    widths = {str(kind): conformal(sorted(values), level) for kind, values in outside.groupby(kinds)}
     return {**widths, "": conformal(sorted(outside), level)}
 
 
@@ -171,11 +174,6 @@ def _outside(rows: pd.DataFrame) -> pd.Series[float]:
     return outside
 
 
-def _kinds(rows: pd.DataFrame) -> pd.Series[str]:
-    kinds: pd.Series[str] = rows["phase"].str.split("#").str[0]
-    return kinds
-
-
 def conformal(ordered: Sequence[float], level: float) -> float:
     """The ⌈(n + 1) level⌉-th smallest, the largest where there are fewer; 0 of none."""
     rank = math.ceil((len(ordered) + 1) * level)
@@ -184,7 +182,7 @@ def conformal(ordered: Sequence[float], level: float) -> float:
 
 def coverage(rows: pd.DataFrame, widths: Mapping[str, float]) -> Coverage:
     """How many measured increments lie within what the ensemble gave, widened by ``widths``."""
-    allowed = _kinds(rows).map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float)
+    allowed = rows["phase"].map(phase_kind).map(lambda kind: widths.get(kind, widths.get("", 0.0))).astype(float)
     covered, n = int((_outside(rows) <= allowed + 1e-9).sum()), len(rows)
     low = float(beta.ppf(0.025, covered, n - covered + 1)) if covered else 0.0
     high = float(beta.ppf(0.975, covered + 1, n - covered)) if covered < n else 1.0
@@ -196,7 +194,7 @@ def times_to(samples: pd.DataFrame, share: float) -> dict[tuple[str, int], float
 
     Cells that never grew by the floor are left out.
     """
-    metric = samples["target"].map({"volume": "volume_used"}).fillna("storage_used")
+    metric = samples["target"].map(used_of)
     rows = samples[samples["metric"] == metric].sort_values("t_seconds", kind="stable")
     found: dict[tuple[str, int], float] = {}
     for (cell, repetition), part in rows.groupby(["cell", "repetition"], sort=False):

@@ -23,6 +23,7 @@ from scipy.optimize import least_squares, nnls
 from lab.calibration.rows import Observation
 from lab.model.times import device_time
 from lab.model.times.device_time import JobCounts, ServiceTimes
+from lab.text import short
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -208,5 +209,5 @@ def _parameter(name: str, value: float, error: float | None, freedom: int, *, at
         return Parameter(name, value, None, None, None, False, "too few rows for a standard error")
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     vague = error > value
-    reason = f"its standard error is {error / value:.2g} times its value" if vague and value else ""
+    reason = f"its standard error is {short(error / value, 2)} times its value" if vague and value else ""
     return Parameter(name, value, error, max(0.0, value - half), value + half, not vague, reason)

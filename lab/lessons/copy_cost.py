@@ -135,7 +135,7 @@ def updated(run: Run) -> pd.DataFrame:
     facts, file_bytes = facts_of(run), image_of(workload).files()[f"data/{step.file}"]
     rows = []
     for label in facts.labels:
-        found = {metric: facts.found(label, "layer", "update", metric, workload.name)
+        found = {metric: facts.summary_row(label, "layer", "update", metric, workload.name)
                  for metric in ("application_bytes", "storage_growth", "disk_written", "duration")}
         grew = found["storage_growth"]
         if grew is None:

@@ -27,7 +27,7 @@ from lab.answers.gate.self_test import SelfTest, alarm_rate
 from lab.answers.gate.sides import Comparison, Sides, Values
 from lab.answers.gate.timings import LogSample, log_sample, timings_among
 from lab.lessons.intervals import indexed, interval_text
-from lab.text import metric_words
+from lab.text import metric_words, short
 
 
 def tests_of(sides: Sides, rules: Rules) -> list[LogSample]:
@@ -112,7 +112,7 @@ def holm_steps(gate: Gate) -> pd.DataFrame:
     return pd.DataFrame([(f"{row.quantity.phase}, {metric_words(row.quantity.metric)}", row.p, len(tested) - place,
                           (row.p or 0.0) * (len(tested) - place), row.p_holm, (row.p_holm or 0.0) <= level)
                          for place, row in enumerate(tested)],
-                        columns=["timing", "p", "times", "product", "corrected p", f"at most {level:g}"]
+                        columns=["timing", "p", "times", "product", "corrected p", f"at most {short(level, 6)}"]
                         ).set_index("timing")
 
 
@@ -147,7 +147,8 @@ def slowed(sides: Sides, phase: str, metric: str, factor: float) -> Sides:
     """
     hit = [one for one in sides.comparisons if (one.quantity.phase, one.quantity.metric) == (phase, metric)]
     if factor <= 0 or metric not in TIMINGS or not hit:
-        raise ValueError(f"{metric} in {phase} by {factor:g}; a timing of the run and a factor above 0 expected")
+        raise ValueError(f"{metric} in {phase} by {short(factor, 6)}; a timing of the run and a factor above 0 "
+                         "expected")
     scale = 1 / factor if higher_is_better(metric) else factor
     changed = tuple(one if one not in hit else replace(one, candidate={
         repetition: value * scale for repetition, value in one.candidate.items()}) for one in sides.comparisons)

@@ -47,21 +47,21 @@ def space(facts: Facts, top: str = LOOP.top, bottom: str = LOOP.bottom) -> pd.Da
     rows = []
     for phase in [*facts.phases("layer"), ALL_PHASES]:
         found = difference(facts, top, bottom, phase)
-        rows.append((phase, *(median_text(facts.found(label, "layer", phase, "storage_growth"))
+        rows.append((phase, *(median_text(facts.summary_row(label, "layer", phase, "storage_growth"))
                               for label in (top, bottom)), interval_text(found, block), found.centre / block))
     return indexed(rows, ["phase", f"{top}, MiB", f"{bottom}, MiB", "difference, data blocks", "difference_blocks"])
 
 
 def space_of(facts: Facts, labels: Sequence[str]) -> pd.DataFrame:
     """A row a phase of the container steps, a column a storage: growth in the layer, MiB."""
-    rows = [(phase, *(median_text(facts.found(label, "layer", phase, "storage_growth")) for label in labels))
+    rows = [(phase, *(median_text(facts.summary_row(label, "layer", phase, "storage_growth")) for label in labels))
             for phase in facts.phases("layer")]
     return indexed(rows, ["phase", *(f"{label}, MiB" for label in labels)])
 
 
 def loop_file(facts: Facts, label: str = "loop-lvm") -> pd.DataFrame:
     """A row a phase: what the pool's data blocks grew by, and what the sparse file below them did on its disk, MiB."""
-    rows = [(phase, *(mib_text(facts.found(label, "layer", phase, metric))
+    rows = [(phase, *(mib_text(facts.summary_row(label, "layer", phase, metric))
                       for metric in ("storage_growth", "loop_growth", "disk_written")))
             for phase in facts.phases("layer")]
     return indexed(rows, ["phase", "pool's data blocks", "sparse file", "written to the disk"])

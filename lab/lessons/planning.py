@@ -22,7 +22,7 @@ from lab.answers.plan.sizing import Needed, needed, size_with_reserve
 from lab.lessons.intervals import NOTHING, indexed
 from lab.model.fleet.arrivals import DAY_SECONDS
 from lab.model.metadata.data_space import BITMAP_ENTRIES
-from lab.text import MIB, number
+from lab.text import MIB, number, short
 from lab.units import METADATA_BLOCK_BYTES, format_bytes
 
 GIB = 1024**3
@@ -178,9 +178,9 @@ def ensembles_table(ensembles: Sequence[Ensemble]) -> pd.DataFrame:
 def answer_table(found: Answer) -> pd.DataFrame:
     """The answer in words, a row a question; intervals of 90 %."""
     one, alert, horizon = found.alert_days, found.alert, found.risks[0].days[-1]
-    rows = [(f"the accepted risk of {100 * found.choice.risk:g} % is kept",
+    rows = [(f"the accepted risk of {short(100 * found.choice.risk, 6)} % is kept",
              {True: "yes", False: "no", None: "open: too few replications to count it"}[found.holds])]
-    rows += [(f"{risk.name}, by day {day:g}", words.percent(chance)) for risk in found.risks
+    rows += [(f"{risk.name}, by day {short(day, 6)}", words.percent(chance)) for risk in found.risks
              for day, chance in list(zip(risk.days, risk.chances, strict=True))[1::2]]
     rows += [(f"days to {one.name}, of 90 % of the replications", words.range_of(one, horizon)),
              ("their median, and its interval",

@@ -25,7 +25,7 @@ from lab.runs.scenario import scenario_of
 from lab.runs.store import Run
 from lab.scenario.scenario import StorageSpec
 from lab.simulate.runner import simulated_cells
-from lab.text import MIB, records
+from lab.text import MIB, records, short
 
 LAYER, VOLUME, BELOW = "in the layer", "in a volume: the volume", "in a volume: the layers' storage"
 WHERE = ((LAYER, "layer", "storage_growth"), (VOLUME, "volume", "volume_growth"), (BELOW, "volume", "storage_growth"))
@@ -45,9 +45,9 @@ def kept(run: Run, workload: str = "files") -> pd.DataFrame:
     facts = facts_of(run)
     rows = []
     for label in facts.labels:
-        found = [facts.found(label, target, KEPT_PHASES, metric, workload) for _, target, metric in WHERE]
+        found = [facts.summary_row(label, target, KEPT_PHASES, metric, workload) for _, target, metric in WHERE]
         if any(row is not None for row in found):
-            wrote = facts.found(label, "layer", KEPT_PHASES, "application_bytes", workload)
+            wrote = facts.summary_row(label, "layer", KEPT_PHASES, "application_bytes", workload)
             rows.append((label, *(median_text(row) for row in (wrote, *found)), *(_centre(row) for row in found),
                          *(end for row in found for end in interval_of(row))))
     return indexed(rows, ["storage", "application wrote, MiB", *(f"{where}, MiB" for where, *_ in WHERE),
@@ -82,7 +82,7 @@ def _bars(rows: pd.DataFrame) -> Figure | None:
             if value == value:
                 axes.barh(place + shift, value, height=0.25, color=COLOURS[number], alpha=0.65)
                 axes.hlines(place + shift, low, high, color="black", linewidth=1.1)
-                axes.annotate(f"{value:.3g}", (max(value, high) if high == high else value, place + shift), (4, 0),
+                axes.annotate(short(value), (max(value, high) if high == high else value, place + shift), (4, 0),
                               textcoords="offset points", va="center", fontsize=7.5)
     name_rows(axes, labels)
     axes.set_xlabel("space taken before any delete, MiB")
@@ -121,10 +121,10 @@ def by_phase(run: Run, label: str, parameters: Parameters, workload: str = "file
             if row["metric"] == "storage_growth"}
     rows = []
     for phase in facts.phases("volume", workload):
-        row = facts.found(label, "volume", phase, "storage_growth", workload)
+        row = facts.summary_row(label, "volume", phase, "storage_growth", workload)
         if row is not None:
             model = told.get(phase, float("nan"))
-            rows.append((phase, median_text(row), f"{model / MIB:.3g}" if phase in told else NOTHING,
+            rows.append((phase, median_text(row), short(model / MIB) if phase in told else NOTHING,
                          float(row["median"]), model))
     return indexed(rows, ["phase", "measured, MiB", "simulated, MiB", "measured_bytes", "simulated_bytes"])
 

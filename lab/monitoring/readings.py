@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import InputError, ReaderError
 from lab.model.metadata.metadata_space import reserve_blocks
+from lab.monitoring.chronology import TimedReading, gap_seconds, in_order, lives
 from lab.monitoring.framing import Sample, cut_samples
-from lab.monitoring.order import TimedReading, gap_seconds, in_order, lives
 from lab.monitoring.pool import SOURCES, PoolReading, pool_readings, printable
 from lab.monitoring.repairs import Repair, Repairs
 from lab.readers.text_file import load_bytes

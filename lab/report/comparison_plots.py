@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lab.analysis import stats
 from lab.analysis.comparison import SPACE
 from lab.report import plots
-from lab.text import MIB, records
+from lab.scenario.phases import phase_kind
+from lab.text import MIB, records, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +89,8 @@ def _worst_told(residual: float, phase: str) -> str:
     """The largest difference in words, of bytes; small ones in KiB, which MiB would round away."""
     if residual == 0:
         return "equal to the byte"
-    told = f"{residual / MIB:+.3g} MiB" if abs(residual) >= 0.1 * MIB else f"{residual / 1024:+.3g} KiB"
-    return f"largest {told.replace('-', '−')}, after {phase[:24]}"
+    told = f"{short(abs(residual) / MIB)} MiB" if abs(residual) >= 0.1 * MIB else f"{short(abs(residual) / 1024)} KiB"
+    return f"largest {'−' if residual < 0 else '+'}{told}, after {phase[:24]}"
 
 
 def _phases(frame: pd.DataFrame) -> dict[int, str]:
@@ -108,8 +109,8 @@ def thinned(names: Sequence[str], room: int) -> list[int]:
     """
     if len(names) <= room:
         return list(range(len(names)))
-    first = names[0].split("#")[0]
-    rounds = [place for place, name in enumerate(names) if name.split("#")[0] == first]
+    first = phase_kind(names[0])
+    rounds = [place for place, name in enumerate(names) if phase_kind(name) == first]
     chosen = rounds if len(rounds) > 1 else list(range(len(names)))
     return chosen[::-(-len(chosen) // max(room, 1))]
 

@@ -12,7 +12,7 @@ from lab.analysis.comparison import DURATION, FLOOR_BYTES, INCREMENT, METADATA, 
 from lab.report import plots
 from lab.report.comparison_plots import measured_against_simulated
 from lab.report.drawings import Drawing, slug
-from lab.report.findings import Finding, in_the
+from lab.report.findings import Finding, place_phrase
 from lab.report.tables import Table
 from lab.text import MIB, clean, counted, joined, number, unique
 from lab.units import format_bytes
@@ -77,8 +77,8 @@ def _space_sentences(compared: pd.DataFrame) -> list[str]:
     sentences = []
     for workload, target in dict.fromkeys((one.workload, one.target) for one in increments):
         own = [one for one in increments if (one.workload, one.target) == (workload, target)]
-        text = (f"{in_the(clean(target), clean(workload))}, {_equal(own)} agree to the byte in what they added or gave "
-                f"back ({_n(own)})")
+        text = (f"{place_phrase(clean(target), clean(workload))}, {_equal(own)} agree to the byte in what they added "
+                f"or gave back ({_n(own)})")
         if (worst := _worst(own)).largest:
             text += f"; the largest difference, simulated − measured, is {_amount(worst)}, in {_where(worst)}"
         sentences.append(text + ".")
@@ -89,7 +89,7 @@ def _space_sentences(compared: pd.DataFrame) -> list[str]:
 
 
 def _level_sentence(own: Sequence[Score], target: str, workload: str) -> str:
-    text = f"{in_the(target, workload)}, the space above the cell's begin agrees to the byte after {_equal(own)}"
+    text = f"{place_phrase(target, workload)}, the space above the cell's begin agrees to the byte after {_equal(own)}"
     if (worst := _worst(own)).largest:
         text += f"; it differs most, by {_amount(worst)}, after {_where(worst)}"
     total = sum(one.counted for one in own)

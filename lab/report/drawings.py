@@ -32,9 +32,11 @@ class Drawing:
     figure: Figure
 
     def png(self) -> bytes:
+        """The figure as a PNG file's bytes."""
         return plots.to_png(self.figure)
 
     def svg_uri(self) -> str:
+        """The figure as a ``data:`` address of an SVG."""
         return "data:image/svg+xml;base64," + base64.b64encode(plots.to_svg(self.figure)).decode()
 
     def _repr_html_(self) -> str:
@@ -107,6 +109,7 @@ def _running_words(run: Run) -> str:
 
 
 def all_labels(runs: Sequence[Run]) -> list[str]:
+    """The labels of all storages that any of the runs measured or sampled, each once."""
     return unique(label for run in runs for frame in (run.measurements, run.samples) if len(frame)
                    for label in stats.prepare(frame)["label"].unique())
 

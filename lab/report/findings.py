@@ -19,6 +19,8 @@ from lab.metrics import BANDWIDTHS, GROWTHS, growth_of
 from lab.report import simulated
 from lab.runs.records import Manifest
 from lab.runs.store import Run
+from lab.scenario.phases import is_first, phase_kind
+from lab.scenario.steps import FREEING
 from lab.text import amount, counted, joined, ns, number, optional, records, unique
 from lab.units import format_bytes
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 DRIFT_LIMIT = 0.01
 """A guest's clock that drifts more than this makes its times useless."""
-
-GIVING_BACK = ("delete", "trim", "remove", "remove_image")
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def machine_sentence(run: Run) -> str:
 
 
 def worst_drift(m: Manifest) -> float | None:
+    """The largest drift of the guest's clock against the host's, as a share with its sign; None if never checked."""
     return max((check.drift for check in m.clock), key=abs, default=None)
 
 
@@ -126,8 +127,8 @@ def _arm_sentences(frame: pd.DataFrame) -> list[str]:
         text += f"; by chance about {number(len(rows) * (1 - stats.LEVEL))} would where nothing differs"
     sentences = [text + "."]
     for metrics, told in ((BANDWIDTHS, "bandwidth"), (("duration",), "time")):
-        sentences += [f"{in_the(target, workload)}, the candidate's {told} was, against the baseline's, "
-                      f"{spans_told(part)}." for (target, workload), part in by_target(
+        sentences += [f"{place_phrase(target, workload)}, the candidate's {told} was, against the baseline's, "
+                      f"{ratio_ranges(part)}." for (target, workload), part in by_target(
                           table[table["metric"].isin(metrics)], "target", "workload")]
     return sentences
 
@@ -159,18 +160,19 @@ def _space_sentences(frame: pd.DataFrame) -> list[str]:
         growth = part[part["metric"] == growth_of(target)]
         told = []
         for phase in dict.fromkeys(growth["phase"]):
-            if str(phase).split("#")[0] in GIVING_BACK:
+            if phase_kind(str(phase)) in FREEING:
                 rows = records(growth[growth["phase"] == phase])
-                told.append(f"at {phase}, " + grouped([(str(row["label"]), _gave(row)) for row in rows]))
+                returned = [(str(row["label"]), _returned_words(row)) for row in rows]
+                told.append(f"at {phase}, {same_words_together(returned)}")
         if told:
-            returns.append(f"{in_the(target, workload)}: {'; '.join(told)} ({ns(growth['n'])}).")
+            returns.append(f"{place_phrase(target, workload)}: {'; '.join(told)} ({ns(growth['n'])}).")
         asked = written[(written["workload"] == workload) & (written["target"] == target)]
-        if (cost := _dearest(growth, asked)) is not None:
-            costs.append(f"{in_the(target, workload)}: {cost}.")
+        if (cost := _costliest_phase(growth, asked)) is not None:
+            costs.append(f"{place_phrase(target, workload)}: {cost}.")
     return returns + costs
 
 
-def _dearest(growth: pd.DataFrame, asked: pd.DataFrame) -> str | None:
+def _costliest_phase(growth: pd.DataFrame, asked: pd.DataFrame) -> str | None:
     """The phase in which some storage took most space for each byte that was written, in words."""
     both = growth.merge(asked[["label", "phase", "median"]], on=["label", "phase"], suffixes=("", "_written"))
     if both.empty:
@@ -178,7 +180,7 @@ def _dearest(growth: pd.DataFrame, asked: pd.DataFrame) -> str | None:
     both["times"] = both["median"] / both["median_written"]
     phase = max(records(both), key=lambda row: float(row["times"]))["phase"]
     rows = both[both["phase"] == phase]
-    said = grouped([(str(row["label"]),
+    said = same_words_together([(str(row["label"]),
                      f"took {amount(float(row['median']), 'B')} ({amount(float(row['times']), 'ratio')})")
                     for row in records(rows)])
     asked_for = amount(float(rows["median_written"].median()), "B")
@@ -188,14 +190,15 @@ def _dearest(growth: pd.DataFrame, asked: pd.DataFrame) -> str | None:
 
 def _rewrite_sentences(frame: pd.DataFrame) -> list[str]:
     table = stats.rewrite_against_first(frame)
-    return [f"{in_the(target, workload)}, a rewrite ran, against the first write's bandwidth, at {spans_told(rows)}."
-            for (target, workload), rows in by_target(table[table["ratio"].notna()], "target", "workload")]
+    groups = by_target(table[table["ratio"].notna()], "target", "workload")
+    return [f"{place_phrase(target, workload)}, a rewrite ran, against the first write's bandwidth, at "
+            f"{ratio_ranges(rows)}." for (target, workload), rows in groups]
 
 
 def _layer_sentences(frame: pd.DataFrame) -> list[str]:
     table = stats.layer_against_volume(frame, BANDWIDTHS)
-    table = table[table["ratio"].notna() & ~table["phase"].astype(str).str.contains("#")]
-    return [f"{workload}: a first pass in the layer ran, against the same job in the volume, at {spans_told(rows)}."
+    table = table[table["ratio"].notna() & table["phase"].map(is_first).astype(bool)]
+    return [f"{workload}: a first pass in the layer ran, against the same job in the volume, at {ratio_ranges(rows)}."
             for workload, rows in table.groupby("workload", sort=False)]
 
 
@@ -215,9 +218,9 @@ def _winner_sentences(frame: pd.DataFrame) -> list[str]:
     sentences = [text + "."]
     reference = usual_reference(frame)
     table = stats.ratios(frame, BANDWIDTHS, reference=reference)
-    table = table[table["ratio"].notna() & ~table["phase"].astype(str).str.contains("#")]
-    sentences += [f"{in_the(target, workload)}, first passes ran, against {reference}'s bandwidth, "
-                  f"at {spans_told(rows)}." for (target, workload), rows in by_target(table, "target", "workload")]
+    table = table[table["ratio"].notna() & table["phase"].map(is_first).astype(bool)]
+    sentences += [f"{place_phrase(target, workload)}, first passes ran, against {reference}'s bandwidth, "
+                  f"at {ratio_ranges(rows)}." for (target, workload), rows in by_target(table, "target", "workload")]
     groups: dict[tuple[str, str, str], list[Compared]] = {}
     for v in named:
         groups.setdefault((v.target, v.workload, v.winner or ""), []).append(v)
@@ -226,9 +229,10 @@ def _winner_sentences(frame: pd.DataFrame) -> list[str]:
         for v in won:
             for other, found in v.beaten:
                 against.setdefault(other, []).append(found)
-        spans = [f"{span_told(found)} that of {other}" for other, found in against.items()]
+        spans = [f"{ratio_range(found)} that of {other}" for other, found in against.items()]
         jobs = joined([v.phase for v in won])
-        sentences.append(f"{in_the(target, workload)}, {winner} had the highest bandwidth in {jobs}: {joined(spans)}.")
+        sentences.append(f"{place_phrase(target, workload)}, {winner} had the highest bandwidth in {jobs}: "
+                         f"{joined(spans)}.")
     return sentences
 
 
@@ -238,11 +242,12 @@ def by_target(frame: pd.DataFrame, *keys: str) -> list[tuple[tuple[str, ...], pd
                   key=lambda item: item[0][0])
 
 
-def in_the(target: str, workload: str) -> str:
+def place_phrase(target: str, workload: str) -> str:
+    """Where a sentence's numbers were taken: target and workload."""
     return f"In the {target} ({workload})"
 
 
-def grouped(said: Sequence[tuple[str, str]]) -> str:
+def same_words_together(said: Sequence[tuple[str, str]]) -> str:
     """``a and b gave back nothing, c gave back 5 MiB``: names that share their words share a clause."""
     names: dict[str, list[str]] = {}
     for name, words in said:
@@ -250,16 +255,16 @@ def grouped(said: Sequence[tuple[str, str]]) -> str:
     return joined([f"{joined(group)} {words}" for words, group in names.items()])
 
 
-def spans_told(rows: pd.DataFrame) -> str:
+def ratio_ranges(rows: pd.DataFrame) -> str:
     """Each storage's ratios over all jobs."""
-    return joined([f"{span_told([stats.estimate(row) for row in records(part)])} on {label}"
+    return joined([f"{ratio_range([stats.estimate(row) for row in records(part)])} on {label}"
                   for label, part in sorted(rows.groupby("label", sort=False), key=lambda x: stats.rank(str(x[0])))])
 
 
-def span_told(found: Sequence[stats.Estimate]) -> str:
+def ratio_range(found: Sequence[stats.Estimate]) -> str:
     """One ratio with its interval; of several the smallest and the largest, and the reach of all their intervals."""
     if len(found) == 1:
-        return times_told(found[0])
+        return ratio_with_interval(found[0])
     centres = [one.centre for one in found]
     text = f"{number(min(centres))} to {number(max(centres))} × ({len(found)} jobs, "
     counts = sorted({one.n for one in found})
@@ -274,7 +279,8 @@ def span_told(found: Sequence[stats.Estimate]) -> str:
     return text + (f"; {unsettled} not told apart from 1)" if unsettled else ")")
 
 
-def times_told(found: stats.Estimate) -> str:
+def ratio_with_interval(found: stats.Estimate) -> str:
+    """One ratio with its interval and n, and whether it is told apart from 1."""
     if found.low is None or found.high is None:
         return f"{number(found.centre)} × (n = {found.n}, no interval)"
     text = (f"{number(found.centre)} × ({stats.LEVEL:.0%} interval {number(found.low)} to {number(found.high)}, "
@@ -282,7 +288,7 @@ def times_told(found: stats.Estimate) -> str:
     return text + (")" if found.settled else "; not told apart from 1)")
 
 
-def _gave(row: dict[str, Any]) -> str:
+def _returned_words(row: dict[str, Any]) -> str:
     growth = float(row["median"])
     if abs(growth) < GROWTH_FLOOR_BYTES:
         return "gave back nothing"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import stats
 from lab.analysis.comparisons import GROWTH_FLOOR_BYTES, arm_ratios, usual_reference
-from lab.analysis.facts import kind_of
 from lab.metrics import BANDWIDTHS, growth_of
 from lab.report.drawings import Drawing, workloads_of
 from lab.report.plots import Style, blank_figure, offsets, styled, styles
 from lab.report.tables import Table, matrix
 from lab.runs.store import Run
+from lab.scenario.phases import is_first, phase_kind
 from lab.text import MIB, amount, clean, counted, unique
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _table(sides: Sequence[_Side], phases: Sequence[str]) -> tuple[list[str], li
     """A row a storage and target, a column a kind of step, and what all took, gave back, and cost a byte."""
     kinds: dict[str, list[str]] = {}
     for phase in phases:
-        kinds.setdefault(kind_of(phase), []).append(phase)
+        kinds.setdefault(phase_kind(phase), []).append(phase)
     kinds = {kind: own for kind, own in kinds.items()
              if any(abs(side.growth(own)) > GROWTH_FLOOR_BYTES or side.written(own) for side in sides)}
     largest = max((abs(side.growth(own)) for side in sides for own in kinds.values()), default=1.0) or 1.0
@@ -166,7 +166,7 @@ def _each(found: stats.Estimate | None) -> Cell:
 
 def _speed(frame: pd.DataFrame) -> Table | None:
     """Ratios of bandwidth, first passes: candidate ÷ baseline where there are two arms, else storage ÷ storage."""
-    frame = frame[~frame["phase"].astype(str).str.contains("#")]
+    frame = frame[frame["phase"].map(is_first).astype(bool)]
     if stats.has_arms(frame):
         table = matrix(arm_ratios(frame[frame["workload"] != "setup"], (*BANDWIDTHS, "duration")),
                        "Speed: candidate ÷ baseline")

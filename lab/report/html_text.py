@@ -21,6 +21,7 @@ class Html:
 
 
 def environment() -> Environment:
+    """Jinja's, with all that is put in escaped, and the filter ``tied``; an undefined name is an error."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

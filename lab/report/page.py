@@ -109,10 +109,15 @@ def _section(run: Run, drawings: Sequence[Drawing], anchor: str, style: dict[str
                                                   [[(clean(k), ""), (number(v), "")] for k, v in m.seconds.items()]),
         "provenance": _provenance(m), "level": f"{stats.LEVEL:.0%}", "median_method": stats.MEDIAN_METHOD,
         "ratio_method": stats.RATIO_METHOD,
-        "scenario_texts": [(name, clean(file.read_text(errors="replace"))) for name, file in (
-            ("The baseline's scenario file", run.path / "baseline.yaml"),
-            ("The scenario file", run.path / "scenario.yaml")) if file.is_file()],
+        "scenario_texts": scenario_texts(run.path),
     }
+
+
+def scenario_texts(folder: Path) -> list[tuple[str, str]]:
+    """The scenario files that a run's folder keeps, each with what it is; what is no UTF-8 is shown as such."""
+    return [(name, clean(file.read_text("utf-8", "replace"))) for name, file in (
+        ("The baseline's scenario file", folder / "baseline.yaml"),
+        ("The scenario file", folder / "scenario.yaml")) if file.is_file()]
 
 
 def _compared(m: Manifest, frame: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from lab.analysis import stats
 from lab.scenario.arms import BASELINE
-from lab.text import short
+from lab.text import short, tick
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH_INCHES = 10.1
@@ -130,6 +131,15 @@ def plain_log(axes: Axes, which: str) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, 6)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(*axes: Axis) -> None:
+    """Numbers as people write them at the major ticks, none at the minor ones; a change of scale undoes it."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def legend(figure: Figure, labels: Sequence[str], style: dict[str, Style], ticks: bool = False) -> None:

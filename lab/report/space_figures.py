@@ -21,7 +21,7 @@ from lab.report.plots import (
     styled,
     styles,
 )
-from lab.text import MIB
+from lab.text import MIB, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def _bands(axes: Axes, line: pd.DataFrame, longest: float) -> bool:
 
 
 def _short(value: float) -> str:
-    return "0" if abs(value) < 0.005 else f"{value:+.3g}" if abs(value) < 1000 else f"{value:+,.0f}"
+    return "0" if abs(value) < 0.005 else f"{'+' if value > 0 else '-'}{short(abs(value))}"
 
 
 def _limits(values: pd.Series[float]) -> tuple[float, float]:

@@ -34,6 +34,10 @@ class Table:
 
 
 def median_tables(summary: pd.DataFrame, *, key: bool) -> list[Table]:
+    """A table a kind of metric, a row a phase, target and metric, a column a storage.
+
+    ``summary`` is of ``stats.summarise``; ``key``: the metrics that are shown first, else all the others.
+    """
     labels = sorted(summary["label"].unique(), key=stats.rank)
     summary = summary.sort_values("target", kind="stable")
     metrics, moved = summary["metric"].astype(str), summary["median"].abs() > 0
@@ -82,6 +86,7 @@ def _noted(table: Table) -> Table:
 
 
 def ratio_table(table: pd.DataFrame, caption: str) -> Table:
+    """A row a ratio with its interval and verdict; ``table`` as ``stats.ratios`` and its like give it."""
     rows, tint = [], []
     for row in records(table):
         found = stats.estimate(row)
@@ -103,6 +108,7 @@ def ratio_table(table: pd.DataFrame, caption: str) -> Table:
 
 
 def verdict_table(frame: pd.DataFrame, summary: pd.DataFrame) -> Table:
+    """A row a job: which storage had the highest bandwidth, and each one's median."""
     rows, tint = [], []
     labels = sorted(summary.loc[summary["metric"].isin(BANDWIDTHS), "label"].unique(), key=stats.rank)
     verdicts = compare_storages(frame)
@@ -172,6 +178,7 @@ def _variation_cell(row: dict[str, Any] | None) -> tuple[str, str]:
 
 
 def storage_table(m: Manifest) -> Table:
+    """A row a storage, of a run with two arms a row for each arm."""
     rows: dict[str, list[tuple[str, str]]] = {}
     cells = [(CANDIDATE, *item) for item in m.cells.items()]
     if m.baseline is not None:

@@ -36,7 +36,7 @@ def call(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path
         _end(process)
         raise
     if log is not None:
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             file.write(output)
     if process.returncode:
         tail = " | ".join(line.strip() for line in output.splitlines() if line.strip())[-1500:]

@@ -264,7 +264,7 @@ class CellDriver:
             "workload": cell.workload.name, "chunk_size_bytes": cell.storage.chunk_size_bytes,
             "phases": [asdict(phase) for phase in self._phases],
             "trace": None if self._traced is None else asdict(self._traced),
-        }, indent=1) + "\n")
+        }, indent=1) + "\n", "utf-8")
 
 
 def sampler_places(cell: Cell, disks: Disks) -> list[str]:

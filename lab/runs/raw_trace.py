@@ -52,7 +52,7 @@ def write_case(folder: Path) -> Path:
     for name, log in logs.items():
         with gzip.GzipFile(place / f"{name}.gz", "wb", mtime=0) as file:
             file.write(log.encode())
-    (place / "case.json").write_text(json.dumps(case, indent=1) + "\n")
+    (place / "case.json").write_text(json.dumps(case, indent=1) + "\n", "utf-8")
     return place
 
 

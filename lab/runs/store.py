@@ -341,7 +341,7 @@ def _holder(state: os.stat_result) -> str:
     """The process that holds the lock on that folder, as the kernel names it."""
     place = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
     with suppress(OSError):
-        for line in Path("/proc/locks").read_text().splitlines():
+        for line in Path("/proc/locks").read_text("utf-8").splitlines():
             words = line.split()
             if len(words) > 5 and words[1] == "FLOCK" and words[5] == place:
                 command = Path("/proc", words[4], "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -38,6 +38,24 @@ def phase_name(kind: str, nth: int) -> str:
     return kind if nth == 1 else f"{kind}#{nth}"
 
 
+def phase_kind(phase: str) -> str:
+    """The kind of step, or the job, that a phase's name tells: ``phase_name`` the other way.
+
+    >>> phase_kind("delete"), phase_kind("delete#2")
+    ('delete', 'delete')
+    """
+    return phase.split("#")[0]
+
+
+def is_first(phase: str) -> bool:
+    """Whether it is the first phase of its kind, or the first pass of its job.
+
+    >>> is_first("write"), is_first("write#2")
+    (True, False)
+    """
+    return phase == phase_kind(phase)
+
+
 def step_phases(steps: Sequence[AnyStep], rounds: int = 1) -> Iterator[StepPhase]:
     """The steps in their order, all of them ``rounds`` times; a kind is counted on from round to round."""
     counts: Counter[str] = Counter()

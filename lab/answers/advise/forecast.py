@@ -10,10 +10,12 @@ from typing import Any
 
 from lab.answers.advise.options import Option
 from lab.answers.advise.profile import Profile, Space
+from lab.metrics import GROWTHS
 from lab.model.filesystems.file_work import log_line_bytes
 from lab.model.parameters import Parameters
 from lab.readers.image_archive import box_image
 from lab.scenario.files import BOX_IMAGES
+from lab.scenario.phases import phase_kind
 from lab.scenario.scenario import MachineSpec, Scenario, StepsWorkload, Target
 from lab.scenario.steps import AnyStep, Delete, GiB, Log, Remove, SmallFiles, Start, Trim, Update, Write
 from lab.simulate.runner import simulated_cells
@@ -139,8 +141,8 @@ def _growth(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Bytes of one container by kind of step, in both places together."""
     sums: dict[str, float] = {}
     for row in rows:
-        if row["metric"] in ("storage_growth", "volume_growth"):
-            kind = str(row["phase"]).split("#")[0]
+        if row["metric"] in GROWTHS:
+            kind = phase_kind(str(row["phase"]))
             sums[kind] = sums.get(kind, 0.0) + float(row["value"]) / CONTAINERS
     return sums
 

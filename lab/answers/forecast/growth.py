@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import InputError
-from lab.monitoring.order import GAP_INTERVALS
+from lab.monitoring.chronology import GAP_INTERVALS
 from lab.monitoring.readings import Observed
 from lab.units import format_bytes
 

@@ -9,6 +9,7 @@ from lab.analysis.verdicts import leader
 from lab.calibration.residuals import Coverage
 from lab.lessons.checks.answers import graded_number, graded_truth
 from lab.runs.store import Run
+from lab.text import short
 
 MIB = 1024**2
 
@@ -67,10 +68,10 @@ def how_much_worse(profile: pd.DataFrame, answer: object, *, value: float) -> st
     """Grades: how many times the smallest sum of squares has ``value``?  ``profile``: ``value`` and ``squares``."""
     squares = profile.set_index("value")["squares"]
     if value not in squares.index or not squares.min():
-        return f"This profile does not tell how much worse {value:g} is."
+        return f"This profile does not tell how much worse {short(value, 6)} is."
     return graded_number(answer, float(squares[value]) / float(squares.min()),
-                         f"Divide the sum of squares at {value:g} by the smallest one of the profile.", absolute=0.05,
-                         relative=0.02)
+                         f"Divide the sum of squares at {short(value, 6)} by the smallest one of the profile.",
+                         absolute=0.05, relative=0.02)
 
 
 def rules_out_share(coverage: Coverage, answer: object, *, share: float = 0.9) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from lab.lessons.copy_cost import exact_copies, expected_bytes, first_against_second, pages_until, thornber
 from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
@@ -18,7 +18,7 @@ from lab.model.filesystems.filesystem import blocks_of
 from lab.report import plots
 from lab.report.drawings import Drawing
 from lab.runs.store import Run
-from lab.text import MIB
+from lab.text import MIB, short
 from lab.units import format_bytes
 
 COPY_UP = "#555555"
@@ -47,7 +47,7 @@ def _measured(rows: pd.DataFrame) -> Figure | None:
         axes.plot([float(rows["expected_bytes"].iloc[place]) / MIB], [place], marker="s", markersize=8,
                   markerfacecolor="none", markeredgecolor="black", linestyle="none",
                   label="expected" if not place else None)
-        axes.annotate(f"{took:.3g}", (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(short(took), (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
     axes.axvline(float(rows["application_bytes"].median()) / MIB, color="black", linestyle=":", linewidth=1.6,
                  label="written by the application")
     name_rows(axes, labels)
@@ -106,7 +106,7 @@ def _closed_form(file_bytes: int, blocks_bytes: Sequence[int], seeds: Sequence[i
                       marker=MARKERS[number % len(MARKERS)], markersize=4.5)
     for axes in (share, taken):
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        plots.plain_ticks(axes.xaxis)
         axes.set_xlabel("random writes of 4 KiB (log)")
         axes.set_ylim(bottom=0)
     share.set_ylabel("share of the data blocks copied")
@@ -157,7 +157,5 @@ def _costs(files_bytes: Sequence[int], blocks_bytes: Sequence[int]) -> Figure | 
 def _log_log(axes: Axes) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    plots.plain_ticks(axes.xaxis, axes.yaxis)
     axes.xaxis.set_major_locator(LogLocator(base=2, numticks=6))

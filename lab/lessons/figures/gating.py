@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from lab.analysis import stats
 from lab.answers.gate.effects import Effect, paired_effect
@@ -19,6 +19,7 @@ from lab.lessons.figures.forest import COLOURS, MARKERS, Mark, forest, name_rows
 from lab.lessons.intervals import drawing, n_text
 from lab.report import plots
 from lab.report.drawings import Drawing
+from lab.text import short
 
 _LEFT, _REACHED, _OBSERVED = "#9DC3E6", "#D55E00", "#000000"
 _BINS = 41
@@ -73,7 +74,7 @@ def _permutation(asked: Sequence[tuple[str, LogSample]], how: Resampling) -> Fig
         reached = told >= observed - 1e-9 * max(1.0, abs(observed))
         axes.hist([told[~reached], told[reached]], bins=edges.tolist(), stacked=True, color=[_LEFT, _REACHED])
         axes.axvline(observed, color=_OBSERVED, linewidth=1.6)
-        axes.set_title(f"{title}: p = {paired_p(one.differences, how):.2g}", loc="left")
+        axes.set_title(f"{title}: p = {short(paired_p(one.differences, how), 2)}", loc="left")
         axes.set_xlabel("mean worsening, %")
     grid[0].set_ylabel("flips")
     plots.entitle(figure, f"{gating.name_of(asked[0][1])}   (n = {len(asked[0][1].differences)})")
@@ -100,8 +101,7 @@ def _detectable(table: pd.DataFrame) -> Figure | None:
                   marker=MARKERS[(number + 2 * again) % len(MARKERS)], markersize=5, label=str(name))
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plots.plain_ticks(axes.yaxis)
     axes.set_xticks(pairs)
     axes.set_xlim(min(pairs) - 0.5, max(pairs) + 0.5)
     axes.set_xlabel("pairs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from lab.lessons.figures.forest import COLOURS, MARKERS
 from lab.lessons.intervals import drawing
@@ -131,6 +131,4 @@ def _rules(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _plain(axes: Axes) -> None:
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-        axis.set_minor_formatter(NullFormatter())
+    plots.plain_ticks(axes.xaxis, axes.yaxis)

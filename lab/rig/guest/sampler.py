@@ -29,7 +29,7 @@ MEMINFO = ("MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "Dirty", 
 
 
 def read(path: str) -> str:
-    with open(path) as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 
@@ -131,7 +131,7 @@ def main() -> None:
         print(json.dumps(taken))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with open(options.out, "a", buffering=1) as out:
+    with open(options.out, "a", buffering=1, encoding="utf-8") as out:
         due = time.monotonic()
         while True:
             out.write(json.dumps(sample(options)) + "\n")

@@ -99,7 +99,7 @@ class Vm:
     @property
     def provided(self) -> Provided:
         """What it was made with, and what the provider's record (``qemu.json``) says of how it is run."""
-        wanted, told = self.settings, json.loads((self.data_folder / "qemu.json").read_text())
+        wanted, told = self.settings, json.loads((self.data_folder / "qemu.json").read_text("utf-8"))
         return Provided(told["accel"], told["cache"], told["cpus"], wanted.memory_bytes, wanted.disks,
                         wanted.pool_disk_bytes, wanted.spare_disk_bytes, told["uml_package"])
 
@@ -163,7 +163,7 @@ class Vm:
 
     def _connect(self) -> None:
         config = self.folder / "ssh-config"
-        config.write_text(self._vagrant("ssh-config", timeout=60))
+        config.write_text(self._vagrant("ssh-config", timeout=60), "utf-8")
         self._ssh = SshMachine(["-F", str(config)], "default")
 
     def _snapshots(self) -> list[str]:
@@ -198,10 +198,10 @@ def vm(spec: MachineSpec, say: Callable[[str], None], beyond_uml: Sequence[str] 
     folder = state_folder() / "machines" / settings.name
     folder.mkdir(parents=True, exist_ok=True)
     _need_space(settings, folder)
-    with (folder / "lock").open("a+") as lock:
+    with (folder / "lock").open("a+", encoding="utf-8") as lock:
         if not _take(lock):
             raise RigError(f"the machine {settings.name} is in use by another `lab`", remedy="wait until it has ended")
-        (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")
         machine = Vm(settings, folder, say)
         try:
             yield machine
@@ -240,7 +240,7 @@ def _forget_outdated(settings: VmSettings) -> None:
     for folder in _machine_folders():
         with _unlocked(folder) as free:
             try:
-                was = json.loads((folder / "settings.json").read_text())
+                was = json.loads((folder / "settings.json").read_text("utf-8"))
             except (OSError, ValueError):
                 continue
             if free and (was["box"], was["programs"]) != (settings.box, settings.programs):
@@ -256,7 +256,7 @@ def end_machine(folder: Path) -> bool:
     """
     data = folder / "vagrant" / "machines" / "default" / "qemu"
     try:
-        uuid = (data / "id").read_text().strip()
+        uuid = (data / "id").read_text("utf-8").strip()
     except FileNotFoundError:
         return False
     if not uuid:
@@ -287,7 +287,8 @@ def processes() -> list[int]:
 def session_of(pid: int) -> int | None:
     """The session of a process; None of a zombie, and of one that is gone."""
     try:
-        state, _, _, session = Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[:4]
+        told = Path("/proc", str(pid), "stat").read_text("utf-8", "replace")
+        state, _, _, session = told.rsplit(")", 1)[1].split()[:4]
     except OSError:
         return None
     return None if state == "Z" else int(session)
@@ -313,7 +314,7 @@ def _machine_folders() -> list[Path]:
 
 @contextmanager
 def _unlocked(folder: Path) -> Iterator[bool]:
-    with (folder / "lock").open("a+") as lock:
+    with (folder / "lock").open("a+", encoding="utf-8") as lock:
         yield _take(lock)
 
 
